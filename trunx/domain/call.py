@@ -1,0 +1,102 @@
+"""A call and its steps, as they are kept: one row a call, one row a visited node."""
+
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """The contract's states, which only move forward."""
+
+    INITIATED = "initiated"
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class EndReason(StrEnum):
+    """Why a call ended."""
+
+    HANGUP_CALLER = "hangup-caller"  # the caller left
+    HANGUP = "hangup"  # a hangup node
+    SUPPRESSED = "suppressed"  # a suppress node
+    TRANSFER_UNAVAILABLE = "transfer-unavailable"  # a transfer that could not be made
+    EXHAUSTED = "exhausted"  # attempts used up
+    STEP_LIMIT = "step-limit"  # the walk took too many steps
+    UNASSIGNED = "unassigned"  # the number has no IVR
+    LOST = "lost"  # our process ended before the call did
+    ERROR = "error"  # our own fault, told in the log
+
+
+class Left(StrEnum):
+    """How a node was left."""
+
+    KEY = "key"
+    INVALID = "invalid"
+    TIMEOUT = "timeout"
+    HANGUP = "hangup"
+    DONE = "done"  # an action that was carried out
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call. `id` is the name used everywhere; `agi_uniqueid` is Asterisk's own for an inbound call."""
+
+    id: str
+    call_id: str
+    account: str
+    direction: str
+    from_number: str
+    to_number: str
+    status: Status
+    created_at: datetime
+    answered_at: datetime | None = None
+    ended_at: datetime | None = None
+    end_reason: EndReason | None = None
+    ivr: str | None = None
+    ivr_version: int | None = None
+    agi_uniqueid: str | None = None
+    channel: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One visit of a node.
+
+    `prompt_ms`: how much of its prompt was heard; `fallback`: the engine's own was played instead.
+    """
+
+    call: str
+    number: int
+    node: str
+    kind: str
+    entered_at: datetime
+    left_at: datetime
+    left: Left
+    key: str | None
+    prompt_ms: int
+    fallback: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A fact about a call worth telling: `type` is stable (`audio.failed`), `data` is JSON."""
+
+    account: str
+    call: str
+    type: str
+    at: datetime
+    data: dict[str, str]
+
+
+def new_call_id() -> str:
+    """A call's `id`: a UUID."""
+    return str(uuid.uuid4())
+
+
+def new_public_call_id() -> str:
+    """The contract's `callId`: `CA` and 32 hex digits."""
+    return "CA" + secrets.token_hex(16)

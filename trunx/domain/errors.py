@@ -1,0 +1,41 @@
+"""What can go wrong between the engine or the API and the stores; each says what the one who asked may do.
+
+Exception
++-- UnavailableError     try again later
++-- NotFoundError        name something else
++-- ExistsError          choose another name
++-- OwnedByAnotherError  not yours
++-- AssignedError        take the DIDs off first
+ValueError
++-- InvalidCursorError   begin the list again
+"""
+
+from collections.abc import Sequence
+
+
+class UnavailableError(Exception):
+    """A part of the outside cannot be reached just now."""
+
+
+class NotFoundError(Exception):
+    """The account has no such thing."""
+
+
+class ExistsError(Exception):
+    """The name is taken."""
+
+
+class OwnedByAnotherError(Exception):
+    """The DID belongs to another account."""
+
+
+class AssignedError(Exception):
+    """The IVR stands behind DIDs, which are named."""
+
+    def __init__(self, dids: Sequence[str]) -> None:
+        super().__init__(", ".join(dids))
+        self.dids = tuple(dids)
+
+
+class InvalidCursorError(ValueError):
+    """The cursor was not made by us."""

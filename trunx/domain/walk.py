@@ -1,0 +1,115 @@
+"""One caller's way through one tree: where each outcome leads. Pure; the engine does what it says.
+
+Every walk ends: a valid key is the only thing that clears the counters, so silence and wrong keys run out of
+attempts, and valid keys run out of steps.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from trunx.domain.ivr import Gather, Node, Tree
+
+STEP_LIMIT = 1_000
+
+
+class Say(StrEnum):
+    """What the engine says of its own between nodes; the audio room knows the words."""
+
+    INVALID = "invalid"
+    NO_INPUT = "no-input"
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """The caller pressed `key`."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """No key came in time."""
+
+
+Outcome = Pressed | Silent
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Go to `node`; `preface` is spoken first: an audio of the tree (`str`) or one of the engine's own."""
+
+    node: Node
+    preface: str | Say | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Say goodbye and hang up: attempts are used up, or the walk took too many steps."""
+
+    step_limit: bool
+
+
+Move = Visit | GiveUp
+
+
+class Walk:
+    """The state of one walk: the node it stands at, its counters, and how many nodes it has entered."""
+
+    __slots__ = ("_invalid", "_silent", "_tree", "node", "steps")
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._silent: dict[str, int] = {}
+        self._invalid: dict[str, int] = {}
+        self.node: Node = tree.nodes[tree.start]
+        self.steps = 1
+
+    def begin(self) -> Visit:
+        """The first node of the call."""
+        return Visit(self.node)
+
+    def after(self, outcome: Outcome) -> Move:
+        """Where to go from the gather node the walk stands at.
+
+        Raises:
+            TypeError: the walk stands at an action, which ends it.
+        """
+        node = self.node
+        if not isinstance(node, Gather):
+            raise TypeError(f"{node.name!r} is an action; a walk ends there")
+        match outcome:
+            case Pressed(key) if key in node.keys:
+                self._silent.clear()
+                self._invalid.clear()
+                return self._enter(node.keys[key])
+            case Pressed():
+                if self._used_up(self._invalid, node):
+                    return self._exhausted(node)
+                return self._enter(node.name, node.invalid_audio or Say.INVALID)
+            case Silent():
+                if self._used_up(self._silent, node):
+                    return self._exhausted(node)
+                replay = Say.NO_INPUT if node.timeout_node == node.name else None
+                return self._enter(node.timeout_node, node.timeout_audio or replay)
+            case _:
+                assert_never(outcome)
+
+    def _used_up(self, counter: dict[str, int], node: Gather) -> bool:
+        counter[node.name] = counter.get(node.name, 0) + 1
+        return counter[node.name] >= node.attempts
+
+    def _exhausted(self, node: Gather) -> Move:
+        if node.exhausted_node is None:
+            return GiveUp(step_limit=False)
+        # The node starts afresh when the walk comes back to it: the exit was taken, as the author asked.
+        self._silent.pop(node.name, None)
+        self._invalid.pop(node.name, None)
+        return self._enter(node.exhausted_node)
+
+    def _enter(self, name: str, preface: str | Say | None = None) -> Move:
+        if self.steps >= STEP_LIMIT:
+            return GiveUp(step_limit=True)
+        self.steps += 1
+        self.node = self._tree.nodes[name]
+        return Visit(self.node, preface)

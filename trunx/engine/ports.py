@@ -1,0 +1,162 @@
+"""What the engine and the API need of the outside: small Protocols that the adapters fulfil.
+
+Shared rules: every method may raise `UnavailableError` (the outside cannot be reached within the adapter's
+own deadline) unless it says that it never waits; an account never sees what another one owns.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from trunx.domain.account import Account, Key
+from trunx.domain.call import Call, Event, Step
+from trunx.domain.idempotency import Answer, Claim
+from trunx.domain.records import CallFilter, Did, Ivr, Line, Page, PartState, Rows, Suppression
+
+
+class Ivrs(Protocol):
+    """IVRs and their versions. A write and the new revision of every DID behind it are one transaction."""
+
+    async def create(self, account: str, ivr_id: str, document: dict[str, Any]) -> Ivr:
+        """Version 1. Raises `ExistsError`."""
+
+    async def change(
+        self, account: str, ivr_id: str, change: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> Ivr:
+        """The next version: `change` is called once with the newest document, inside the transaction; what it
+        raises leaves all as it was. Raises `NotFoundError`.
+        """
+
+    async def get(self, account: str, ivr_id: str) -> Ivr:
+        """Raises `NotFoundError`."""
+
+    async def page(self, account: str, page: Page) -> Rows[Ivr]:
+        """Raises `InvalidCursorError`."""
+
+    async def delete(self, account: str, ivr_id: str) -> None:
+        """Raises `NotFoundError`, `AssignedError`."""
+
+    async def assign(self, account: str, ivr_id: str, did: str) -> str | None:
+        """Puts the IVR behind `did`, registering it when it is new; the former IVR's id.
+
+        Raises `NotFoundError` (the IVR), `OwnedByAnotherError`.
+        """
+
+
+class Dids(Protocol):
+    """Numbers of the accounts. Each write gives the DID a new revision."""
+
+    async def create(self, account: str, did: str, ivr_id: str | None, label: str | None) -> Did:
+        """Raises `ExistsError` (this account's already), `OwnedByAnotherError`, `NotFoundError` (the IVR)."""
+
+    async def change(self, account: str, did: str, fields: dict[str, str | None]) -> Did:
+        """Sets `ivr` and `label` where named. Raises `NotFoundError` (DID: args[0] == "did"; IVR: "ivr")."""
+
+    async def get(self, account: str, did: str) -> Did:
+        """Raises `NotFoundError`."""
+
+    async def page(self, account: str, page: Page) -> Rows[Did]: ...
+
+    async def delete(self, account: str, did: str) -> None:
+        """Gives the number up. Raises `NotFoundError`."""
+
+
+class Suppressions(Protocol):
+    """The do-not-call lists. What `add` returned from survives a power cut."""
+
+    async def add(self, entries: Sequence[Suppression]) -> int:
+        """How many were new; an entry that stands already is left as it was."""
+
+    async def get(self, account: str, number: str) -> Suppression:
+        """Raises `NotFoundError`."""
+
+    async def page(self, account: str, page: Page) -> Rows[Suppression]: ...
+
+    async def delete(self, account: str, number: str) -> None:
+        """Raises `NotFoundError`."""
+
+
+class Calls(Protocol):
+    """Calls as they are kept, for reading."""
+
+    async def get(self, account: str, call: str) -> Call:
+        """Raises `NotFoundError`."""
+
+    async def page(self, account: str, which: CallFilter, page: Page) -> Rows[Call]: ...
+
+    async def steps(self, account: str, call: str) -> Sequence[Step]:
+        """In the order they were taken. Raises `NotFoundError`."""
+
+    async def events(self, account: str, call: str) -> Sequence[Event]:
+        """In the order they happened. Raises `NotFoundError`."""
+
+
+class Recorder(Protocol):
+    """Writes what happens in calls, behind the calls' back: no method waits or raises."""
+
+    def call(self, call: Call) -> None:
+        """The call as it is now; replaces what was recorded of it before."""
+
+    def step(self, step: Step) -> None: ...
+
+    def event(self, event: Event) -> None: ...
+
+
+class Accounts(Protocol):
+    """Accounts and keys."""
+
+    async def create(self, name: str) -> Account: ...
+
+    async def list_accounts(self) -> Sequence[Account]: ...
+
+    async def create_key(self, account: str, name: str, secret: str) -> Key:
+        """Raises `NotFoundError` (the account), `ExistsError` (the secret is in use)."""
+
+    async def list_keys(self, account: str | None = None) -> Sequence[Key]: ...
+
+    async def revoke_key(self, key_id: str) -> Key:
+        """Raises `NotFoundError`."""
+
+    async def authenticate(self, secret: str) -> Account | None:
+        """Whose key `secret` is; None for one that is unknown or revoked."""
+
+
+class IdempotencyKeys(Protocol):
+    """Answers kept for 24 hours; a claim that was never settled lapses after a minute."""
+
+    async def claim(self, account: str, key: str, request_hash: str) -> Claim: ...
+
+    async def keep(self, account: str, key: str, answer: Answer) -> None: ...
+
+    async def forget(self, account: str, key: str) -> None: ...
+
+
+class Lines(Protocol):
+    """The published trees, as call time reads them."""
+
+    async def find(self, did: str) -> Line | None:
+        """What stands behind `did`; None when nobody owns it. Falls back from the cache to the database and
+        then to the last answer for this DID; raises `UnavailableError` only when none of the three knows.
+        """
+
+    async def publish(self, dids: Sequence[str]) -> None:
+        """Brings what the database says of `dids` to the cache. Never raises: what fails is caught up."""
+
+
+class Journal(Protocol):
+    """Opt-outs that the database could not take: on disk before `write` returns, replayed when it can."""
+
+    async def write(self, entry: Suppression) -> None: ...
+
+
+class Sounds(Protocol):
+    """Which sounds Asterisk has, as far as we can see its folder. Never waits."""
+
+    def seconds(self, sound: str) -> float | None:
+        """How long `sound` (`trunx/...`, no extension) plays; None when it is not there or not known."""
+
+
+class Part(Protocol):
+    """A part of the outside that can tell how it is."""
+
+    async def state(self) -> PartState:
+        """Answers within two seconds; never raises."""
