@@ -1,0 +1,162 @@
+r"""Prints the dialplan that hands a carrier's call to our FastAGI server, for an operator to paste.
+
+The fact to know: we end every call ourselves with HANGUP, so a line that stands after AGI() is reached
+only when we did not take the call or did not finish it, and there the dialplan alone can still speak.
+In extensions.conf `;` begins a comment unless written `\;`, and `,` separates arguments.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dialplan.names import (
+    AGI_PATH,
+    AGI_URL,
+    CONTEXT_INBOUND,
+    EXTENSION_TROUBLE,
+    SOUND_TROUBLE,
+    VARIABLE_DID,
+)
+
+__all__ = ["Extension", "Step", "inbound", "render"]
+
+STOCK_APOLOGY = "sorry&please-try-call-later"
+"""Both files are in Asterisk's own core sounds: "We're sorry. Please try your call again later."."""
+
+_HEADER = """\
+trunx: what Asterisk does with an inbound call.
+Paste into extensions.conf, then: asterisk -rx "dialplan reload"
+
+trunx answers, plays, listens and hangs up; nothing is answered before AGI().
+With more than one trunx server put hagi://name instead of agi://host:port: Asterisk then asks DNS for the
+SRV records _agi._tcp.name and tries one after another, two seconds each. It does so at connecting only:
+a call that is already being served does not move.
+"""
+
+# Asterisk knows no quoting that is safe everywhere, so what could mean something to its parser is refused.
+_AGI_URL = re.compile(
+    r"(?P<scheme>[a-z]+)://(?P<host>[^/:\[\]]*|\[[^/\[\]]*\])(?::(?P<port>[^/]*))?(?:/(?P<path>.*))?",
+    re.DOTALL,
+)
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
+_PORT = re.compile(r"[0-9]{1,5}")
+_PATH = re.compile(r"[A-Za-z0-9_/.-]{1,200}")
+_CONTEXT = re.compile(r"[A-Za-z0-9_-]{1,79}")  # AST_MAX_CONTEXT is 80 with its final zero
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One priority of an extension."""
+
+    application: str
+    label: str = ""
+    """What a GotoIf of the same extension calls it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """One extension of a context."""
+
+    pattern: str
+    """What a caller dials: a name, or a pattern that begins with `_`."""
+    why: tuple[str, ...]
+    """Comment lines for the operator."""
+    steps: tuple[Step, ...]
+
+
+def render(agi_url: str = AGI_URL, context: str = CONTEXT_INBOUND) -> str:
+    """Prints extensions.conf for one FastAGI server.
+
+    Args:
+        agi_url: `agi://host:port/path`, or `hagi://name/path` for failover by SRV records.
+        context: The context that the carrier's endpoint names.
+
+    Raises:
+        ValueError: A part has a form that extensions.conf could take for something else; the message
+            begins with the argument's name.
+    """
+    _check_agi_url(agi_url)
+    if not _CONTEXT.fullmatch(context) or context in {"general", "globals"}:
+        raise ValueError(f"context: {context!r} cannot name a context (use letters, digits, - and _)")
+    return "\n".join(_lines(agi_url, context)) + "\n"
+
+
+def inbound(agi_url: str) -> tuple[Extension, ...]:
+    """Gives the inbound context's extensions, in the order they are printed."""
+    walk = (Step(f"AGI({agi_url})"), Step(f"Goto({EXTENSION_TROUBLE},1)"))
+    dialled = Step(_clean_number("EXTEN"))
+    return (
+        Extension("_+X.", ("The carrier dials the number itself: +19495551234 ...",), (dialled, *walk)),
+        Extension("_X.", ("... or 19495551234.",), (dialled, *walk)),
+        Extension(
+            "s",
+            (
+                "The request names no number (usual after a registration without contact_user):",
+                "take it from SIP's To header, on other kinds of channel from the DNID.",
+            ),
+            (
+                Step(f"Set({VARIABLE_DID}=${{CALLERID(dnid)}})"),
+                Step('GotoIf($["${CHANNEL(channeltype)}" != "PJSIP"]?walk)'),
+                Step(f"Set({VARIABLE_DID}=${{CHANNEL(pjsip,local_uri)}})"),
+                # Takes the variable by name: the header's own commas and brackets are never parsed as ours.
+                Step(f"Set({VARIABLE_DID}=${{PJSIP_PARSE_URI_FROM({VARIABLE_DID},user)}})"),
+                Step(_clean_number(VARIABLE_DID), "walk"),
+                *walk,
+            ),
+        ),
+        Extension(
+            EXTENSION_TROUBLE,
+            (
+                "trunx hangs up every call itself, so this is reached only when it did not take the call",
+                "(AGISTATUS FAILURE: not reached) or did not finish it (SUCCESS: at its limit, or it died).",
+                "Asterisk's own sounds speak when the apology has not been staged, tones when those lack.",
+            ),
+            (
+                Step(
+                    f"Log(WARNING,trunx: call to '${{{VARIABLE_DID}}}' not served, AGISTATUS ${{AGISTATUS}})"
+                ),
+                Step("Answer()"),
+                Step(f"Playback({SOUND_TROUBLE})"),
+                Step(f'ExecIf($["${{PLAYBACKSTATUS}}" = "FAILED"]?Playback({STOCK_APOLOGY}))'),
+                Step('ExecIf($["${PLAYBACKSTATUS}" = "FAILED"]?Congestion(5))'),
+                Step("Hangup()"),
+            ),
+        ),
+    )
+
+
+def _clean_number(variable: str) -> str:
+    """Takes a number out of a SIP user part, which may be `+1949...;npdi;rn=...` or hold a real newline."""
+    return f"Set({VARIABLE_DID}=${{FILTER(0-9+,${{CUT({variable},\\;,1)}})}})"
+
+
+def _lines(agi_url: str, context: str) -> Iterator[str]:
+    yield from (f"; {line}".rstrip() for line in _HEADER.splitlines())
+    yield ""
+    yield f"[{context}]"
+    for extension in inbound(agi_url):
+        yield ""
+        yield from (f"; {line}" for line in extension.why)
+        for number, step in enumerate(extension.steps):
+            label = f"({step.label})" if step.label else ""
+            yield (
+                f" same => n{label},{step.application}"
+                if number
+                else f"exten => {extension.pattern},1,{step.application}"
+            )
+
+
+def _check_agi_url(agi_url: str) -> None:
+    """Refuses a URL that Asterisk could not use or could misread."""
+    parts = _AGI_URL.fullmatch(agi_url)
+    if not parts or parts["scheme"] not in {"agi", "hagi"}:
+        raise ValueError(f"agi_url: {agi_url!r} is not agi://host:port/path or hagi://name/path")
+    if not _HOST.fullmatch(parts["host"]):
+        raise ValueError(f"agi_url: {parts['host']!r} is no host (a name, an IPv4, or an [IPv6] address)")
+    port = parts["port"]
+    if port is not None and not (_PORT.fullmatch(port) and 0 < int(port) < 65_536):
+        raise ValueError(f"agi_url: {port!r} is no port (1 to 65535)")
+    if port is not None and parts["scheme"] == "hagi":
+        raise ValueError("agi_url: hagi:// takes its ports from SRV records; with a port Asterisk skips them")
+    if not _PATH.fullmatch(parts["path"] or ""):
+        raise ValueError(f"agi_url: {parts['path'] or ''!r} is no script (ours is {AGI_PATH!r})")
