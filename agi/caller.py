@@ -1,0 +1,308 @@
+"""The other side: a scripted Asterisk that places calls to any FastAGI server, for simulators and tests.
+
+It answers commands as `res_agi.c` does, and plays sounds by letting their time pass. What happens is told to
+an observer as it happens; keys and the hangup come from whoever calls `press` and `hang_up`.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from agi.errors import DisconnectedError
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The server answered the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Playing:
+    """A sound began; `seconds` is None when there is no such sound."""
+
+    sound: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The sound has ended and the server waits for a key, for that many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """The server got this key."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The call is over; `by` is `server`, `caller`, or `lost` when the server closed without a hangup."""
+
+    by: str
+
+
+Happening = Answered | Playing | Waiting | Took | Ended
+
+# Commands that Asterisk still carries out after a hangup (`dead` in the command table of res_agi.c).
+_SAFE_WHEN_DEAD = (
+    "DATABASE",
+    "EXEC",
+    "GET FULL VARIABLE",
+    "GET VARIABLE",
+    "NOOP",
+    "SET VARIABLE",
+    "VERBOSE",
+)
+_VERBS = (
+    *_SAFE_WHEN_DEAD,
+    "ANSWER",
+    "CHANNEL STATUS",
+    "GET DATA",
+    "HANGUP",
+    "STREAM FILE",
+    "WAIT FOR DIGIT",
+)
+_DEAD = "511 Command Not Permitted on a dead channel or intercept routine"
+_UNKNOWN = "510 Invalid or unknown command"
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """Who calls whom, as the greeting tells it."""
+
+    did: str
+    caller: str = "unknown"
+    name: str = "unknown"
+    script: str = "inbound"
+    uniqueid: str = "1.1"
+    channel: str = "Simulated/1"
+    language: str = "en"
+
+    def greeting(self, host: str, port: int) -> bytes:
+        """The lines that Asterisk sends first (`setup_env` in res_agi.c)."""
+        values = {
+            "network": "yes",
+            "network_script": self.script,
+            "request": f"agi://{host}:{port}/{self.script}",
+            "channel": self.channel,
+            "language": self.language,
+            "type": "Simulated",
+            "uniqueid": self.uniqueid,
+            "version": "22",
+            "callerid": self.caller,
+            "calleridname": self.name,
+            "dnid": self.did,
+            "rdnis": "unknown",
+            "context": "trunx-inbound",
+            "extension": self.did,
+            "priority": "2",
+            "enhanced": "0.0",
+            "accountcode": "",
+        }
+        lines = "".join(f"agi_{name}: {value}\n" for name, value in values.items())
+        return (lines + "\n").encode("utf-8", "surrogateescape")
+
+
+@dataclass(slots=True)
+class Caller:
+    """One simulated call.
+
+    `seconds` tells how long a sound plays (None: no such sound); `variables` are the channel's; `speed` 2
+    lets time pass twice as fast, 0 lets sounds take no time at all.
+    """
+
+    ring: Ring
+    seconds: Callable[[str], float | None]
+    observe: Callable[[Happening], None] = lambda _: None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    speed: float = 1.0
+    keys_lost: int = 0
+    _keys: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    _gone: asyncio.Event = field(default_factory=asyncio.Event)
+    _writer: asyncio.StreamWriter | None = None
+
+    def press(self, key: str) -> None:
+        """The caller presses `key` now; it waits in the channel until the server reads it."""
+        self._keys.put_nowait(key)
+
+    def hang_up(self) -> None:
+        """The caller hangs up now."""
+        self._gone.set()
+
+    async def call(self, host: str, port: int, deadline: float = 5) -> str:
+        """Places the call and stays until it ends; by whom it was ended, as in `Ended`.
+
+        Raises:
+            DisconnectedError: no server could be reached within `deadline` seconds.
+        """
+        try:
+            async with asyncio.timeout(deadline):
+                reader, writer = await asyncio.open_connection(host, port)
+        except (OSError, TimeoutError) as error:
+            raise DisconnectedError(f"no FastAGI server at {host}:{port}: {error}") from error
+        self._writer = writer
+        try:
+            writer.write(self.ring.greeting(host, port))
+            by = await self._converse(reader)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            by = "caller" if self._gone.is_set() else "lost"
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+        self.observe(Ended(by))
+        return by
+
+    async def _converse(self, reader: asyncio.StreamReader) -> str:
+        told = False
+        ended_by = ""
+        gone = asyncio.ensure_future(self._gone.wait())
+        reading = asyncio.ensure_future(reader.readuntil(b"\n"))
+        try:
+            while True:
+                await asyncio.wait({reading, gone} if not told else {reading}, return_when="FIRST_COMPLETED")
+                if gone.done() and not told:
+                    told = True
+                    self._say("HANGUP")
+                    ended_by = ended_by or "caller"
+                try:
+                    line = await reading
+                except asyncio.IncompleteReadError:
+                    return ended_by or "lost"
+                reading = asyncio.ensure_future(reader.readuntil(b"\n"))
+                words = split(line.decode("utf-8", "surrogateescape"))
+                verb, arguments = _verb(words)
+                if verb is None:
+                    self._say(_UNKNOWN)
+                elif self._gone.is_set() and verb not in _SAFE_WHEN_DEAD:
+                    self._say(_DEAD)
+                elif verb == "HANGUP":
+                    ended_by, told = "server", True
+                    self._gone.set()
+                    self._say("200 result=1\nHANGUP")
+                else:
+                    self._say(await self._carry_out(verb, arguments))
+        finally:
+            gone.cancel()
+            reading.cancel()
+
+    def _say(self, reply: str) -> None:
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(reply.encode("latin-1", "replace") + b"\n")
+
+    async def _carry_out(self, verb: str, arguments: list[str]) -> str:
+        match verb:
+            case "ANSWER":
+                self.observe(Answered())
+                return "200 result=0"
+            case "GET DATA":
+                return await self._get_data(*arguments)
+            case "STREAM FILE":
+                return await self._stream_file(*arguments)
+            case "WAIT FOR DIGIT":
+                key = await self._key_within(int(arguments[0]) / 1000)
+                return f"200 result={ord(key) if key else 0 if not self._gone.is_set() else -1}"
+            case "GET VARIABLE" | "GET FULL VARIABLE":
+                value = self.variables.get(arguments[0].removeprefix("${").removesuffix("}"))
+                return "200 result=0" if value is None else f"200 result=1 ({value})"
+            case "CHANNEL STATUS":
+                return "200 result=6"
+            case "EXEC":
+                return "200 result=0"
+            case _:
+                return "200 result=1"
+
+    async def _stream_file(self, sound: str, keys: str = "", offset: str = "0") -> str:
+        seconds = self.seconds(sound)
+        self.observe(Playing(sound, seconds))
+        if seconds is None:
+            return f"200 result=-1 endpos={offset}"
+        started = self._now()
+        key = await self._key_within(seconds, keys)
+        heard = round(min((self._now() - started) * (self.speed or 1), seconds) * 8000)
+        if key is None and self._gone.is_set():
+            return f"200 result=-1 endpos={heard}"
+        return f"200 result={ord(key) if key else 0} endpos={heard if key else round(seconds * 8000)}"
+
+    async def _get_data(self, sound: str, wait_ms: str = "6000", most: str = "1024") -> str:
+        seconds = self.seconds(sound)
+        self.observe(Playing(sound, seconds))
+        if seconds is None:
+            return "200 result=-1"
+        digits = ""
+        key = await self._key_within(seconds)
+        if key is None and not self._gone.is_set():
+            self.observe(Waiting(int(wait_ms) / 1000))
+            key = await self._key_within(int(wait_ms) / 1000)
+        while key is not None and key != "#":
+            digits += key
+            if len(digits) >= int(most):
+                return f"200 result={digits}"
+            key = await self._key_within(int(wait_ms) / 1000)
+        if key == "#":
+            return f"200 result={digits}"
+        return "200 result=-1" if self._gone.is_set() else f"200 result={digits} (timeout)"
+
+    async def _key_within(self, seconds: float, keys: str = "0123456789*#ABCD") -> str | None:
+        """The next key out of `keys`, others being swallowed as Asterisk does; None: time up, or hung up."""
+        deadline = asyncio.get_running_loop().time() + (seconds / self.speed if self.speed else 0)
+        gone = asyncio.ensure_future(self._gone.wait())
+        try:
+            while not self._gone.is_set():
+                left = deadline - asyncio.get_running_loop().time()
+                if self._keys.empty() and left <= 0:
+                    return None
+                next_key = asyncio.ensure_future(self._keys.get())
+                await asyncio.wait({next_key, gone}, timeout=max(left, 0), return_when="FIRST_COMPLETED")
+                if not next_key.done():
+                    next_key.cancel()
+                    continue
+                if next_key.result() in keys:
+                    self.observe(Took(next_key.result()))
+                    return next_key.result()
+                self.keys_lost += 1
+            return None
+        finally:
+            gone.cancel()
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def split(line: str) -> list[str]:
+    r"""The words of a command line, as `parse_args` in res_agi.c reads them.
+
+    >>> split('STREAM FILE "a b" ""\n')
+    ['STREAM', 'FILE', 'a b', '']
+    """
+    words: list[str] = []
+    word: str | None = None
+    quoted = escaped = False
+    for char in line.rstrip("\r\n"):
+        if escaped:
+            word, escaped = (word or "") + char, False
+        elif char == "\\":
+            escaped = True
+        elif char == '"':
+            quoted, word = not quoted, word or ""
+        elif char.isspace() and not quoted:
+            if word is not None:
+                words.append(word)
+            word = None
+        else:
+            word = (word or "") + char
+    return words if word is None else [*words, word]
+
+
+def _verb(words: list[str]) -> tuple[str | None, list[str]]:
+    for length in (3, 2, 1):
+        verb = " ".join(words[:length]).upper()
+        if len(words) >= length and verb in _VERBS:
+            return verb, words[length:]
+    return None, []
