@@ -1,6 +1,5 @@
 """A call and its steps, as they are kept: one row a call, one row a visited node."""
 
-import secrets
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -97,6 +96,6 @@ def new_call_id() -> str:
     return str(uuid.uuid4())
 
 
-def new_public_call_id() -> str:
-    """The contract's `callId`: `CA` and 32 hex digits."""
-    return "CA" + secrets.token_hex(16)
+def public_call_id(call: str) -> str:
+    """The contract's `callId` of a call: `CA` and the 32 hex digits of its `id`."""
+    return "CA" + call.replace("-", "")

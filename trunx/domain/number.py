@@ -7,8 +7,6 @@ import phonenumbers
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _PRINTED = re.compile(r"[+0-9().\-\s/]{3,40}")
-# What Asterisk and carriers put where a number is missing (agi_callerid is "unknown" without one).
-_ANONYMOUS = frozenset({"", "unknown", "anonymous", "private", "restricted", "unavailable", "withheld"})
 
 
 @lru_cache(maxsize=16_384)
@@ -33,8 +31,3 @@ def e164(written: str, region: str = "US") -> str | None:
             if _E164.fullmatch(found):
                 return found
     return None
-
-
-def is_anonymous(caller: str) -> bool:
-    """Whether a caller's number tells nobody who called."""
-    return caller.strip().lower() in _ANONYMOUS

@@ -3,6 +3,7 @@
 Names of users never become paths: what is not a letter, a digit, `.`, `_` or `-` is written as `%XX`.
 """
 
+from functools import lru_cache
 from urllib.parse import quote
 
 FOLDER = "trunx"
@@ -10,6 +11,7 @@ FOLDER = "trunx"
 EXTENSIONS = (".wav", ".mp3", ".ogg", ".flac", ".ulaw", ".alaw", ".sln16", ".sln", ".gsm", ".g722")
 
 
+@lru_cache(maxsize=16_384)
 def sound_name(account: str, audio: str) -> str:
     """The name under which Asterisk plays `audio` (`welcome.wav`) of `account`: `trunx/<account>/welcome`."""
     lowered = audio.lower()

@@ -1,0 +1,228 @@
+"""An inbound call from the greeting to the hangup: find the line, answer, walk the tree, keep the row."""
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import assert_never
+from urllib.parse import parse_qs
+
+import structlog
+
+from agi import CallEndedError, Channel, DisconnectedError, HangupError
+from dialplan.names import AGI_PATH, VARIABLE_DID
+from trunx.domain.call import Call, EndReason, Event, Left, Status, Step, new_call_id, public_call_id
+from trunx.domain.errors import UnavailableError
+from trunx.domain.ivr import Gather, Hangup, Node, Suppress, Transfer, Tree
+from trunx.domain.number import e164
+from trunx.domain.records import Line
+from trunx.domain.walk import GiveUp, Pressed, Silent, Visit, Walk
+from trunx.engine.metrics import CALLS_ENDED, STEPS, UNKNOWN_DIDS
+from trunx.engine.nodes import Nodes
+from trunx.engine.opt_out import OptOuts
+from trunx.engine.ports import Lines, Recorder, Sounds
+from trunx.engine.speaking import Heard, Speaker
+
+log = structlog.get_logger(__name__)
+
+_KINDS: dict[type[Node], str] = {
+    Gather: "gather",
+    Transfer: "transfer",
+    Hangup: "hangup",
+    Suppress: "suppress",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """Handles the calls that the dialplan hands over with `AGI(agi://.../inbound)`.
+
+    The number that was called is the query's `did`, else the channel variable TRUNX_DID, else what the
+    greeting says. `region` (ISO 3166) is where numbers without a country code are at home.
+    """
+
+    lines: Lines
+    opt_outs: OptOuts
+    recorder: Recorder
+    sounds: Sounds
+    region: str
+
+    async def __call__(self, channel: Channel) -> None:
+        """One call. Returning without a hangup lets the dialplan go on, which apologises."""
+        environment = channel.environment()
+        path, _, query = environment.get("agi_network_script", "").strip("/").partition("?")
+        if path not in (AGI_PATH, ""):
+            log.error("the dialplan asks for an AGI script that does not exist", script=path, known=AGI_PATH)
+            return
+        did = await self._did(channel, query, environment)
+        try:
+            line = await self.lines.find(did)
+        except UnavailableError as error:
+            log.exception("no line can be looked up; the dialplan apologises", did=did, error=str(error))
+            return
+        if line is None:
+            await _not_in_service(Speaker(channel, self.sounds, self.recorder, "", ""), channel, did)
+            return
+        await _Session(self, channel, line, did, environment).run()
+
+    async def _did(self, channel: Channel, query: str, environment: dict[str, str]) -> str:
+        asked = parse_qs(query).get("did", [""])[0] if query else ""
+        written = asked or await channel.get_variable(VARIABLE_DID)
+        written = written or environment.get("agi_dnid") or environment.get("agi_extension", "")
+        return e164(written, self.region) or written
+
+
+async def _not_in_service(speaker: Speaker, channel: Channel, did: str) -> None:
+    UNKNOWN_DIDS.inc()
+    log.warning("a call to a number that no account owns: register it with POST /dids", did=did)
+    await channel.answer()
+    await speaker.say("not-in-service")
+    await channel.hangup()
+
+
+class _Session:
+    """One call of one account."""
+
+    __slots__ = ("_call", "_channel", "_inbound", "_line", "_nodes", "_path", "_steps")
+
+    def __init__(
+        self, inbound: Inbound, channel: Channel, line: Line, did: str, environment: dict[str, str]
+    ) -> None:
+        self._inbound = inbound
+        self._channel = channel
+        self._line = line
+        self._steps = 0
+        self._path: list[str] = []
+        caller = environment.get("agi_callerid", "unknown")
+        call = new_call_id()
+        self._call = Call(
+            id=call,
+            call_id=public_call_id(call),
+            account=line.account,
+            direction="inbound",
+            from_number=e164(caller, inbound.region) or caller,
+            to_number=did,
+            status=Status.RINGING,
+            created_at=datetime.now(UTC),
+            ivr=line.ivr,
+            ivr_version=line.version,
+            agi_uniqueid=environment.get("agi_uniqueid"),
+            channel=environment.get("agi_channel"),
+        )
+        speaker = Speaker(channel, inbound.sounds, inbound.recorder, line.account, call)
+        self._nodes = Nodes(self._call, speaker, inbound.opt_outs)
+
+    async def run(self) -> None:
+        """The call, with its row closed whatever happens."""
+        reason: EndReason | None = EndReason.ERROR
+        try:
+            await self._channel.answer()
+            self._record(status=Status.ANSWERED, answered_at=datetime.now(UTC))
+            reason = await self._walk(self._line.tree)
+            await self._channel.hangup()
+        except (CallEndedError, asyncio.CancelledError) as error:
+            if reason is EndReason.ERROR:
+                reason = await self._why(error)
+            raise
+        finally:
+            self._end(reason)
+
+    async def _walk(self, tree: Tree | None) -> EndReason:
+        if tree is None:
+            log.warning("a call to a number without an IVR: assign one", did=self._call.to_number)
+            await self._nodes.speaker.say("not-in-service")
+            return EndReason.UNASSIGNED
+        if tree.language is not None:
+            await self._channel.set_variable("CHANNEL(language)", tree.language)
+        walk = Walk(tree)
+        move: Visit | GiveUp = walk.begin()
+        while True:
+            match move:
+                case Visit():
+                    outcome = await self._visit(move)
+                    if isinstance(outcome, EndReason):
+                        return outcome
+                    move = walk.after(outcome)
+                case GiveUp():
+                    await self._nodes.speaker.say("goodbye")
+                    return EndReason.STEP_LIMIT if move.step_limit else EndReason.EXHAUSTED
+                case _:
+                    assert_never(move)
+
+    async def _visit(self, visit: Visit) -> Pressed | Silent | EndReason:
+        """Performs one node and records the step, also when the caller leaves in the middle of it."""
+        node, heard, entered = visit.node, Heard(), datetime.now(UTC)
+        left = Left.HANGUP
+        try:
+            if not isinstance(node, Gather):
+                reason = await self._nodes.act(node, heard)
+                left = Left.DONE
+                return reason
+            outcome = await self._nodes.gather(node, visit, heard)
+            match outcome:
+                case Pressed(key):
+                    left = Left.KEY if key in node.keys else Left.INVALID
+                case Silent():
+                    left = Left.TIMEOUT
+                case _:
+                    assert_never(outcome)
+            return outcome
+        finally:
+            self._step(node, heard, entered, left)
+
+    def _step(self, node: Node, heard: Heard, entered: datetime, left: Left) -> None:
+        self._steps += 1
+        if self._steps <= 30:  # enough of the way to understand a log line
+            self._path.append(node.name)
+        STEPS.labels(left).inc()
+        self._inbound.recorder.step(
+            Step(
+                call=self._call.id,
+                number=self._steps,
+                node=node.name,
+                kind=_KINDS[type(node)],
+                entered_at=entered,
+                left_at=datetime.now(UTC),
+                left=left,
+                key=heard.key,
+                prompt_ms=heard.ms,
+                fallback=heard.fallback,
+            )
+        )
+
+    async def _why(self, error: BaseException) -> EndReason | None:
+        """Who ended it: the caller, or an AMI redirect, which looks the same but leaves no hangup cause."""
+        if isinstance(error, DisconnectedError):
+            return EndReason.LOST
+        if not isinstance(error, HangupError) and not self._channel.hung_up:
+            return EndReason.LOST  # our own end: the drain's deadline has passed
+        try:
+            cause = await self._channel.get_variable("HANGUPCAUSE")
+        except CallEndedError:
+            return EndReason.HANGUP_CALLER
+        return None if cause == "0" else EndReason.HANGUP_CALLER
+
+    def _record(self, *, status: Status, answered_at: datetime) -> None:
+        self._call = replace(self._call, status=status, answered_at=answered_at)
+        self._inbound.recorder.call(self._call)
+
+    def _end(self, reason: EndReason | None) -> None:
+        call, now = self._call, datetime.now(UTC)
+        if reason is None:
+            log.info("the call was redirected and goes on elsewhere", call=call.id, path=self._path)
+            self._inbound.recorder.event(Event(call.account, call.id, "call.redirected", now, {}))
+            return
+        failed = reason in (EndReason.ERROR, EndReason.LOST) or call.answered_at is None
+        status = Status.FAILED if failed else Status.COMPLETED
+        self._inbound.recorder.call(replace(call, status=status, ended_at=now, end_reason=reason))
+        CALLS_ENDED.labels(reason).inc()
+        log.info(
+            "call ended",
+            call=call.id,
+            reason=reason,
+            did=call.to_number,
+            caller=call.from_number,
+            ivr=call.ivr,
+            version=call.ivr_version,
+            path=self._path,
+            seconds=round((now - call.created_at).total_seconds(), 3),
+        )

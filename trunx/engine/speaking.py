@@ -1,0 +1,130 @@
+"""Speaking to a caller so that there is never silence: a sound that cannot be played is replaced.
+
+The engine's own prompts stand in for an account's audio; where not even those are staged, Asterisk's stock
+`beep` does, which comes with every Asterisk.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
+
+import structlog
+
+from agi import Channel, SoundError
+from sounds import ENGINE, EngineName
+from trunx.domain.call import Event
+from trunx.domain.sound import sound_name
+from trunx.domain.walk import Say
+from trunx.engine.metrics import AUDIO_FAILED
+from trunx.engine.ports import Recorder, Sounds
+
+log = structlog.get_logger(__name__)
+
+STOCK_BEEP = "beep"
+
+
+@dataclass(slots=True)
+class Heard:
+    """What a caller heard of a prompt: `ms` of it, whether it was the engine's own `fallback`, and the key
+    that was pressed (None: none).
+    """
+
+    ms: int = 0
+    fallback: bool = False
+    key: str | None = None
+
+
+class Speaker:
+    """Speaks in one call."""
+
+    __slots__ = ("_account", "_call", "_channel", "_recorder", "_sounds")
+
+    def __init__(self, channel: Channel, sounds: Sounds, recorder: Recorder, account: str, call: str) -> None:
+        self._channel = channel
+        self._sounds = sounds
+        self._recorder = recorder
+        self._account = account
+        self._call = call
+
+    async def menu(self, audio: str, wait: float, node: str, heard: Heard) -> None:
+        """Plays `audio` of the account and waits for a key, as one command, so that no key falls between."""
+        try:
+            await self._gather(sound_name(self._account, audio), wait, heard)
+        except SoundError:
+            self._failed(node, audio)
+            heard.fallback = True
+            try:
+                await self._gather(ENGINE["menu-missing"].sound, wait, heard)
+            except SoundError:
+                self._unstaged("menu-missing")
+                await self._gather(STOCK_BEEP, wait, heard)
+
+    async def announce(self, audio: str, node: str, heard: Heard) -> None:
+        """Plays `audio` of the account; a key ends it."""
+        try:
+            await self._play(sound_name(self._account, audio), heard)
+        except SoundError:
+            self._failed(node, audio)
+            heard.fallback = True
+            await self.say("message-missing", heard)
+
+    async def preface(self, words: str | Say, node: str, heard: Heard) -> None:
+        """What is said before a node's own prompt: an audio of the account, or the engine's."""
+        match words:
+            case Say.INVALID:
+                await self.say("invalid", heard)
+            case Say.NO_INPUT:
+                await self.say("no-input", heard)
+            case _:
+                await self.announce(words, node, heard)
+
+    async def say(self, prompt: EngineName, heard: Heard | None = None) -> None:
+        """Plays one of the engine's own prompts; a key ends it."""
+        heard = heard or Heard()
+        try:
+            await self._play(ENGINE[prompt].sound, heard)
+        except SoundError:
+            self._unstaged(prompt)
+            await self._play(STOCK_BEEP, heard)
+
+    async def _gather(self, sound: str, wait: float, heard: Heard) -> None:
+        seconds = self._sounds.seconds(sound)
+        started = monotonic()
+        timed_out = False
+        try:
+            digits = await self._channel.get_data(sound, wait, 1)
+            heard.key, timed_out = digits.key if not digits.stopped else None, digits.timed_out
+        finally:
+            passed = monotonic() - started - (wait if timed_out else 0)
+            heard.ms = round(1000 * max(passed if seconds is None else min(passed, seconds), 0))
+
+    async def _play(self, sound: str, heard: Heard) -> None:
+        seconds = self._sounds.seconds(sound)
+        started = monotonic()
+        try:
+            playback = await self._channel.stream_file(sound)
+            heard.key = playback.key
+        finally:
+            passed = monotonic() - started
+            heard.ms = round(1000 * (passed if seconds is None else min(passed, seconds)))
+
+    def _failed(self, node: str, audio: str) -> None:
+        AUDIO_FAILED.inc()
+        log.warning(
+            "audio cannot be played; the caller hears the engine's own prompt",
+            call=self._call,
+            account=self._account,
+            node=node,
+            audio=audio,
+            sound=sound_name(self._account, audio),
+        )
+        data = {"node": node, "audio": audio, "sound": sound_name(self._account, audio)}
+        self._recorder.event(Event(self._account, self._call, "audio.failed", datetime.now(UTC), data))
+
+    def _unstaged(self, prompt: EngineName) -> None:
+        AUDIO_FAILED.inc()
+        log.error(
+            "the engine's own prompts are not on this Asterisk: point TRUNX_SOUNDS_URL at its sounds folder",
+            call=self._call,
+            sound=ENGINE[prompt].sound,
+        )
