@@ -1,0 +1,174 @@
+"""Puts the parts together, starts them, and ends them in the opposite order. Only here are they named."""
+
+import asyncio
+import gc
+import resource
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import structlog
+from aiohttp import web
+
+import agi
+from sounds import ENGINE
+from trunx import demo
+from trunx.adapters.accounts import Accounts
+from trunx.adapters.calls import Calls
+from trunx.adapters.database import Database
+from trunx.adapters.dids import Dids
+from trunx.adapters.idempotency import IdempotencyKeys
+from trunx.adapters.ivrs import Ivrs
+from trunx.adapters.journal import Journal
+from trunx.adapters.published import Published
+from trunx.adapters.recorder import Recorder
+from trunx.adapters.redis import RedisServer, open_redis
+from trunx.adapters.sound_folder import SoundFolder
+from trunx.adapters.suppressions import Suppressions
+from trunx.adapters.valkey import open_valkey
+from trunx.domain.account import new_secret
+from trunx.domain.errors import UnavailableError
+from trunx.engine.inbound import Inbound
+from trunx.engine.opt_out import OptOuts
+from trunx.settings import Settings
+from trunx.web.application import create_application
+from trunx.web.ports import Ports
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A started server. `new_key` is the first account's key when this start made it: shown once, never kept.
+
+    `calls` is the FastAGI server, to be drained before the rest ends.
+    """
+
+    calls: agi.Server
+    http_url: str
+    new_key: str | None
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Running]:
+    """The whole server, until the block ends.
+
+    Raises:
+        OSError: a port is taken, or the data folder cannot be written.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _raise_file_limit()
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database.open(settings.database()))
+        cache = await stack.enter_async_context(_cache(settings))
+        lines = await stack.enter_async_context(Published(database, cache.client))
+        recorder = await stack.enter_async_context(Recorder(database, server=settings.server_name))
+        suppressions = Suppressions(database)
+        journal = Journal(settings.data_dir / "suppressions.journal")
+        opt_outs = OptOuts(suppressions, journal)
+        stack.push_async_callback(opt_outs.drain)
+        folder = SoundFolder.at(settings.sounds())
+        await _stage_prompts(folder)
+        accounts, ivrs = Accounts(database), Ivrs(database)
+        new_key = await _first_start(settings, accounts, ivrs, lines, folder)
+        for work in (lines.heal(), journal.replay_for_ever(suppressions)):
+            stack.push_async_callback(_cancelled, asyncio.create_task(work))
+        inbound = Inbound(lines, opt_outs, recorder, folder, settings.region)
+        calls = await stack.enter_async_context(
+            agi.Server(
+                inbound,
+                host=settings.agi_host,
+                port=settings.agi_port,
+                limits=agi.Limits(sessions=settings.agi_sessions),
+                allow=settings.agi_allow,
+            )
+        )
+        ports = Ports(
+            ivrs=ivrs,
+            dids=Dids(database),
+            suppressions=suppressions,
+            calls=Calls(database),
+            accounts=accounts,
+            idempotency=IdempotencyKeys(database),
+            lines=lines,
+            sounds=folder,
+            parts=(database, cache, folder),
+            public_url=settings.public_url or f"http://{settings.http_host}:{settings.http_port}",
+            version=version("trunx"),
+        )
+        http_url = await stack.enter_async_context(_api(ports, settings))
+        # What lives now lives for ever: the collector need not look at it again in the middle of calls.
+        gc.collect()
+        gc.freeze()
+        log.info(
+            "ready", api=http_url, agi=f"agi://{settings.agi_host}:{calls.port}", data=str(settings.data_dir)
+        )
+        yield Running(calls, http_url, new_key)
+
+
+@asynccontextmanager
+async def _cache(settings: Settings) -> AsyncIterator[RedisServer]:
+    url = settings.redis_url
+    opened = open_redis(url.get_secret_value()) if url is not None else open_valkey(settings.data_dir / "run")
+    async with opened as server:
+        yield server
+
+
+@asynccontextmanager
+async def _api(ports: Ports, settings: Settings) -> AsyncIterator[str]:
+    runner = web.AppRunner(create_application(ports), handle_signals=False)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.http_host, settings.http_port)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+async def _stage_prompts(folder: SoundFolder) -> None:
+    """The engine's own prompts, so that Asterisk can speak even when we cannot."""
+    try:
+        for prompt in ENGINE.values():
+            await folder.stage(prompt.sound, ".ulaw", prompt.path.read_bytes(), prompt.words)
+    except OSError as error:
+        log.exception(
+            "the engine's prompts cannot be staged; callers hear beeps instead. See TRUNX_SOUNDS_URL",
+            folder=str(folder.root),
+            error=str(error),
+        )
+
+
+async def _first_start(
+    settings: Settings, accounts: Accounts, ivrs: Ivrs, lines: Published, folder: SoundFolder
+) -> str | None:
+    """Makes the first account when there is none; its key, when it was made and not given."""
+    try:
+        if await accounts.list_accounts():
+            return None
+        account = await accounts.create("first")
+        secret = settings.api_key.get_secret_value() if settings.api_key is not None else new_secret()
+        await accounts.create_key(account.id, "first", secret)
+        if settings.demo:
+            await demo.load(account.id, ivrs, lines, folder)
+    except UnavailableError as error:
+        log.exception(
+            "the database is down: calls are served from the cache as far as it goes", error=str(error)
+        )
+        return None
+    return None if settings.api_key is not None else secret
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _raise_file_limit() -> None:
+    """Each call is an open file: as many as the system lets us have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
