@@ -31,6 +31,8 @@ _KINDS: dict[type[Node], str] = {
     Suppress: "suppress",
 }
 
+_PLACE = "${CHANNEL(context)}|${CHANNEL(exten)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
@@ -82,7 +84,7 @@ async def _not_in_service(speaker: Speaker, channel: Channel, did: str) -> None:
 class _Session:
     """One call of one account."""
 
-    __slots__ = ("_call", "_channel", "_inbound", "_line", "_nodes", "_path", "_steps")
+    __slots__ = ("_call", "_channel", "_inbound", "_line", "_nodes", "_path", "_place", "_steps")
 
     def __init__(
         self, inbound: Inbound, channel: Channel, line: Line, did: str, environment: dict[str, str]
@@ -92,6 +94,7 @@ class _Session:
         self._line = line
         self._steps = 0
         self._path: list[str] = []
+        self._place = f"{environment.get('agi_context')}|{environment.get('agi_extension')}"
         caller = environment.get("agi_callerid", "unknown")
         call = new_call_id()
         self._call = Call(
@@ -190,16 +193,16 @@ class _Session:
         )
 
     async def _why(self, error: BaseException) -> EndReason | None:
-        """Who ended it: the caller, or an AMI redirect, which looks the same but leaves no hangup cause."""
+        """Who ended it: the caller, or (None) an AMI redirect: the channel then names another place."""
         if isinstance(error, DisconnectedError):
             return EndReason.LOST
         if not isinstance(error, HangupError) and not self._channel.hung_up:
             return EndReason.LOST  # our own end: the drain's deadline has passed
         try:
-            cause = await self._channel.get_variable("HANGUPCAUSE")
+            place = await self._channel.get_full_variable(_PLACE)
         except CallEndedError:
             return EndReason.HANGUP_CALLER
-        return None if cause == "0" else EndReason.HANGUP_CALLER
+        return EndReason.HANGUP_CALLER if place in (None, self._place) else None
 
     def _record(self, *, status: Status, answered_at: datetime) -> None:
         self._call = replace(self._call, status=status, answered_at=answered_at)
