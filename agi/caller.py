@@ -6,8 +6,10 @@ an observer as it happens; keys and the hangup come from whoever calls `press` a
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from agi.errors import DisconnectedError
 
@@ -69,6 +71,8 @@ _VERBS = (
 )
 _DEAD = "511 Command Not Permitted on a dead channel or intercept routine"
 _UNKNOWN = "510 Invalid or unknown command"
+_USAGE = "520-Invalid command syntax.  Proper usage follows:\nUsage: {verb} ...\n520 End of proper usage."
+_FOREVER_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,17 +126,20 @@ class Caller:
     variables: Mapping[str, str] = field(default_factory=dict)
     speed: float = 1.0
     keys_lost: int = 0
-    _keys: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    _keys: deque[str] = field(default_factory=deque)
     _gone: asyncio.Event = field(default_factory=asyncio.Event)
+    _stirred: asyncio.Event = field(default_factory=asyncio.Event)  # a key or the hangup has come
     _writer: asyncio.StreamWriter | None = None
 
     def press(self, key: str) -> None:
-        """The caller presses `key` now; it waits in the channel until the server reads it."""
-        self._keys.put_nowait(key)
+        """The caller presses `key` now; unlike on a real channel it waits until a command reads it."""
+        self._keys.append(key)
+        self._stirred.set()
 
     def hang_up(self) -> None:
         """The caller hangs up now."""
         self._gone.set()
+        self._stirred.set()
 
     async def call(self, host: str, port: int, deadline: float = 5) -> str:
         """Places the call and stays until it ends; by whom it was ended, as in `Ended`.
@@ -149,8 +156,6 @@ class Caller:
         try:
             writer.write(self.ring.greeting(host, port))
             by = await self._converse(reader)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            by = "caller" if self._gone.is_set() else "lost"
         finally:
             writer.close()
             with contextlib.suppress(ConnectionError):
@@ -172,7 +177,7 @@ class Caller:
                     ended_by = ended_by or "caller"
                 try:
                     line = await reading
-                except asyncio.IncompleteReadError:
+                except (asyncio.IncompleteReadError, ConnectionError):
                     return ended_by or "lost"
                 reading = asyncio.ensure_future(reader.readuntil(b"\n"))
                 words = split(line.decode("utf-8", "surrogateescape"))
@@ -185,43 +190,55 @@ class Caller:
                     ended_by, told = "server", True
                     self._gone.set()
                     self._say("200 result=1\nHANGUP")
-                else:
-                    self._say(await self._carry_out(verb, arguments))
+                elif (reply := await self._answer(verb, arguments, reading)) is not None:
+                    self._say(reply)
         finally:
             gone.cancel()
             reading.cancel()
 
+    async def _answer(self, verb: str, arguments: list[str], reading: asyncio.Future[bytes]) -> str | None:
+        """The reply to a command, or None: the server spoke or closed meanwhile, which drops the command."""
+        work = asyncio.ensure_future(self._carry_out(verb, arguments))
+        either: set[asyncio.Future[Any]] = {work, reading}
+        try:
+            await asyncio.wait(either, return_when="FIRST_COMPLETED")
+            return work.result() if work.done() else None
+        finally:
+            work.cancel()
+
     def _say(self, reply: str) -> None:
         if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(reply.encode("latin-1", "replace") + b"\n")
+            self._writer.write(reply.encode("utf-8", "surrogateescape") + b"\n")
 
     async def _carry_out(self, verb: str, arguments: list[str]) -> str:
-        match verb:
-            case "ANSWER":
+        match [verb, *arguments]:
+            case ["ANSWER"]:
                 self.observe(Answered())
                 return "200 result=0"
-            case "GET DATA":
-                return await self._get_data(*arguments)
-            case "STREAM FILE":
-                return await self._stream_file(*arguments)
-            case "WAIT FOR DIGIT":
-                key = await self._key_within(int(arguments[0]) / 1000)
+            case ["GET DATA", sound, *limits] if len(limits) <= 2 and all(map(str.isdecimal, limits)):
+                return await self._get_data(sound, *map(int, limits))
+            case ["STREAM FILE", sound, keys]:
+                return await self._stream_file(sound, keys)
+            case ["WAIT FOR DIGIT", ms] if ms == "-1" or ms.isdecimal():
+                key = await self._key_within((int(ms) if ms != "-1" else _FOREVER_MS) / 1000)
                 return f"200 result={ord(key) if key else 0 if not self._gone.is_set() else -1}"
-            case "GET VARIABLE" | "GET FULL VARIABLE":
-                value = self.variables.get(arguments[0].removeprefix("${").removesuffix("}"))
+            case ["GET VARIABLE" | "GET FULL VARIABLE", name]:
+                value = self.variables.get(name.removeprefix("${").removesuffix("}"))
                 return "200 result=0" if value is None else f"200 result=1 ({value})"
-            case "CHANNEL STATUS":
+            case ["CHANNEL STATUS"]:
                 return "200 result=6"
-            case "EXEC":
+            case ["EXEC", _] | ["EXEC", _, _] | ["NOOP", *_]:
                 return "200 result=0"
-            case _:
+            case ["SET VARIABLE", _, _] | ["VERBOSE", _] | ["VERBOSE", _, _] | ["DATABASE", _, *_]:
                 return "200 result=1"
+            case _:
+                return _USAGE.format(verb=verb)
 
-    async def _stream_file(self, sound: str, keys: str = "", offset: str = "0") -> str:
+    async def _stream_file(self, sound: str, keys: str) -> str:
         seconds = self.seconds(sound)
         self.observe(Playing(sound, seconds))
         if seconds is None:
-            return f"200 result=-1 endpos={offset}"
+            return "200 result=-1 endpos=0"
         started = self._now()
         key = await self._key_within(seconds, keys)
         heard = round(min((self._now() - started) * (self.speed or 1), seconds) * 8000)
@@ -229,7 +246,7 @@ class Caller:
             return f"200 result=-1 endpos={heard}"
         return f"200 result={ord(key) if key else 0} endpos={heard if key else round(seconds * 8000)}"
 
-    async def _get_data(self, sound: str, wait_ms: str = "6000", most: str = "1024") -> str:
+    async def _get_data(self, sound: str, wait_ms: int = 6000, most: int = 1024) -> str:
         seconds = self.seconds(sound)
         self.observe(Playing(sound, seconds))
         if seconds is None:
@@ -237,38 +254,35 @@ class Caller:
         digits = ""
         key = await self._key_within(seconds)
         if key is None and not self._gone.is_set():
-            self.observe(Waiting(int(wait_ms) / 1000))
-            key = await self._key_within(int(wait_ms) / 1000)
+            self.observe(Waiting(wait_ms / 1000))
+            key = await self._key_within(wait_ms / 1000)
         while key is not None and key != "#":
             digits += key
-            if len(digits) >= int(most):
+            if len(digits) >= most:
                 return f"200 result={digits}"
-            key = await self._key_within(int(wait_ms) / 1000)
+            key = await self._key_within(wait_ms / 1000)
         if key == "#":
             return f"200 result={digits}"
         return "200 result=-1" if self._gone.is_set() else f"200 result={digits} (timeout)"
 
     async def _key_within(self, seconds: float, keys: str = "0123456789*#ABCD") -> str | None:
         """The next key out of `keys`, others being swallowed as Asterisk does; None: time up, or hung up."""
-        deadline = asyncio.get_running_loop().time() + (seconds / self.speed if self.speed else 0)
-        gone = asyncio.ensure_future(self._gone.wait())
-        try:
-            while not self._gone.is_set():
-                left = deadline - asyncio.get_running_loop().time()
-                if self._keys.empty() and left <= 0:
-                    return None
-                next_key = asyncio.ensure_future(self._keys.get())
-                await asyncio.wait({next_key, gone}, timeout=max(left, 0), return_when="FIRST_COMPLETED")
-                if not next_key.done():
-                    next_key.cancel()
-                    continue
-                if next_key.result() in keys:
-                    self.observe(Took(next_key.result()))
-                    return next_key.result()
+        deadline = self._now() + (seconds / self.speed if self.speed else 0)
+        while not self._gone.is_set():
+            if self._keys:
+                key = self._keys.popleft()
+                if key in keys:
+                    self.observe(Took(key))
+                    return key
                 self.keys_lost += 1
-            return None
-        finally:
-            gone.cancel()
+            elif self._now() >= deadline:
+                return None
+            else:
+                self._stirred.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(deadline):
+                        await self._stirred.wait()
+        return None
 
     @staticmethod
     def _now() -> float:
@@ -291,7 +305,7 @@ def split(line: str) -> list[str]:
             escaped = True
         elif char == '"':
             quoted, word = not quoted, word or ""
-        elif char.isspace() and not quoted:
+        elif char in " \t" and not quoted:
             if word is not None:
                 words.append(word)
             word = None

@@ -115,7 +115,7 @@ class Channel:
         """Answers the call. Takes about half a second on a channel that has not sent media yet."""
         reply = await self._carry_out(_ANSWER)
         if reply.result == "-1":
-            await self.status()
+            await self._number(reply, None)
 
     async def hangup(self) -> None:
         """Hangs the channel up."""
@@ -193,7 +193,7 @@ class Channel:
 
         Asterisk hears of a hangup before it reads the next command, and refuses this one then (`run_agi`).
         """
-        return int((await self._carry_out(_CHANNEL_STATUS)).result or 0)
+        return _integer((await self._carry_out(_CHANNEL_STATUS)).result)
 
     async def _carry_out(self, line: bytes) -> Reply:
         """Sends one command and waits for its one reply."""
@@ -221,7 +221,7 @@ class Channel:
 
     async def _number(self, reply: Reply, sound: str | None) -> int:
         """The reply's result as a number; -1 is told apart: is the caller gone, or is it the sound?"""
-        code = int(reply.result) if reply.result.lstrip("-").isdecimal() else 0
+        code = _integer(reply.result)
         if code != -1:
             return code
         await self.status()
@@ -246,6 +246,13 @@ class Channel:
         if self.wire.hung_up:
             return HangupError("the caller has hung up")
         return DisconnectedError("the connection to Asterisk is closed")
+
+
+def _integer(result: str) -> int:
+    try:
+        return int(result)
+    except ValueError:
+        return 0
 
 
 def _character(code: int) -> str | None:

@@ -28,14 +28,17 @@ from agi.errors import ConcurrencyError, ProtocolError
 MAX_GREETING = 32 * 1024
 """Bytes of a greeting: 128 arguments (`MAX_ARGS`, res_agi.c) of 250 bytes, and then some."""
 
-MAX_LINE = 64 * 1024
-"""Bytes of one line of a reply; the longest real ones carry the value of a variable."""
+MAX_REPLY = 64 * 1024
+"""Bytes from one command to the next, notices included; the most real ones are the value of a variable."""
 
-MAX_BLOCK_LINES = 500
-"""Lines of a `520-` usage block; the longest in Asterisk's documentation has about 60."""
+MAX_REPLY_LINES = 2_000
+"""Lines from one command to the next; the longest usage block in Asterisk's documentation has about 60."""
 
 MAX_COMMAND = 2_047
 """Bytes of a command line: `AGI_BUF_LEN` was 2,048 before July 2025 and is 8,192 since (res_agi.c)."""
+
+MAX_WORDS = 127
+"""Words of a command, those of the verb included: `parse_args` drops what is more (`MAX_ARGS`, res_agi.c)."""
 
 _SHORT = 64
 _BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./+*#:@%=")
@@ -90,6 +93,8 @@ def encode(*words: str | int) -> bytes:
         ValueError: a word holds a line break or NUL, or the line is too long for Asterisk's buffer.
     """
     verb, *arguments = words
+    if len(arguments) > MAX_WORDS - len(str(verb).split()):
+        raise ValueError(f"an AGI command holds at most {MAX_WORDS} words")
     line = " ".join([str(verb), *(_quoted(argument) for argument in arguments)])
     if "\n" in line or "\r" in line or "\0" in line:
         raise ValueError("an AGI command cannot hold a line break or NUL")
@@ -109,14 +114,26 @@ def _quoted(word: str | int) -> str:
 class Protocol:
     """One conversation, our side of it."""
 
-    __slots__ = ("_after_exec", "_block", "_buffer", "_exec", "_plain", "_split", "hung_up", "state")
+    __slots__ = (
+        "_after_exec",
+        "_block",
+        "_buffer",
+        "_bytes",
+        "_exec",
+        "_lines",
+        "_plain",
+        "_split",
+        "hung_up",
+        "state",
+    )
 
     def __init__(self) -> None:
         self.state = State.GREETING
         self.hung_up = False
         self._buffer = b""
+        self._bytes = self._lines = 0  # come since the last command
         self._block: list[str] | None = None
-        self._split: str | None = None
+        self._split: list[str] | None = None
         self._exec = False  # the command on the wire is EXEC
         self._plain = False  # a command is on the wire, and nothing stands between it and its reply
         self._after_exec = False  # an EXEC has answered 1, so a stray 520 may follow
@@ -130,6 +147,7 @@ class Protocol:
         if self.state is not State.IDLE:
             raise ConcurrencyError(f"a command cannot be sent while the wire is {self.state.value}")
         self.state = State.BUSY
+        self._bytes = self._lines = 0
         self._exec = line.startswith(b"EXEC ")
         self._plain = not (self._exec or self._after_exec or self._buffer or self._block or self._split)
         return line
@@ -137,13 +155,16 @@ class Protocol:
     def close(self) -> None:
         """Nothing more is sent or heard."""
         self.state = State.CLOSED
+        self._plain = False
         self._buffer = b""
+        self._block = self._split = None
 
     def receive(self, data: bytes) -> Sequence[Event]:
         """What `data` completes, in order.
 
         Raises:
-            ProtocolError: the peer is no Asterisk, or breaks a limit. The wire is closed.
+            ProtocolError: the peer is no Asterisk, or breaks a limit. The wire is closed, and what else came
+                in `data` is dropped.
         """
         if self._plain and len(data) < _SHORT:
             # Nearly always one short reply arrives by itself, and one that came before.
@@ -163,19 +184,18 @@ class Protocol:
         self._plain = False
         if self.state is State.CLOSED:
             return events
-        buffer = self._buffer + data
         if self.state is State.GREETING:
-            rest = self._greeting(buffer, events)
+            rest = self._greeting(self._buffer + data, events)
             if rest is None:
                 return events
-            buffer = rest
-        *lines, self._buffer = buffer.split(b"\n")
+            self._buffer, data = b"", rest
+        self._bytes += len(data)
+        self._lines += data.count(b"\n")
+        if self._bytes > MAX_REPLY or self._lines > MAX_REPLY_LINES:
+            raise ProtocolError(f"{self._bytes} bytes in {self._lines} lines since the last command")
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
-            if len(line) > MAX_LINE:
-                raise ProtocolError(f"a line of {len(line)} bytes")
             self._line(line.decode("latin-1"), events)
-        if len(self._buffer) > MAX_LINE:
-            raise ProtocolError(f"a line of more than {MAX_LINE} bytes")
         return events
 
     def _greeting(self, buffer: bytes, events: list[Event]) -> bytes | None:
@@ -183,7 +203,7 @@ class Protocol:
         if not buffer.startswith(b"agi_"[: len(buffer)]):
             raise ProtocolError("the first bytes are no AGI greeting")
         end = buffer.find(b"\n\n")
-        if (end if end >= 0 else len(buffer)) > MAX_GREETING:
+        if (end if end >= 0 else len(buffer) - 1) > MAX_GREETING:
             raise ProtocolError(f"a greeting of more than {MAX_GREETING} bytes")
         if end < 0:
             self._buffer = buffer
@@ -195,11 +215,9 @@ class Protocol:
     def _line(self, line: str, events: list[Event]) -> None:
         if self._split is not None:
             # The value of a variable with a line break in it: the reply ends where its parenthesis closes.
-            self._split += "\n" + line
-            if len(self._split) > MAX_LINE:
-                raise ProtocolError(f"a value of more than {MAX_LINE} bytes")
+            self._split.append(line)
             if line.endswith(")"):
-                whole, self._split = self._split, None
+                whole, self._split = "\n".join(self._split), None
                 events.extend(self._complete(_parse(whole)))
         elif line == "HANGUP":
             self.hung_up = True
@@ -208,26 +226,19 @@ class Protocol:
             self._block = self._block or []
             self._block.append(line[4:])
         elif self._block is not None:
-            self._usage(line, events)
-        elif self.state is State.BUSY and line[:3].isdecimal() and line[3:4] == " ":
+            if not line.startswith("520 "):
+                self._block.append(line)
+                return
+            whole, self._block = "\n".join([*self._block, line[4:]]), None
+            events.extend(self._complete(Reply(520, "", whole)))
+        elif (self.state is State.BUSY or self._after_exec) and line[:3].isdecimal() and line[3:4] == " ":
             if line.startswith("1"):
                 return  # 100 Trying, of GOSUB: the reply is still to come
             if line.startswith("200 result=") and "(" in line and not _closed(line):
-                self._split = line
+                self._split = [line]
                 return
             events.extend(self._complete(_parse(line)))
         # Anything else answers nothing that was asked.
-
-    def _usage(self, line: str, events: list[Event]) -> None:
-        """One more line of a 520 block, which ends with a line that starts with `520 `."""
-        block = self._block or []
-        if line.startswith("520 "):
-            self._block = None
-            events.extend(self._complete(Reply(520, "", "\n".join([*block, line[4:]]))))
-            return
-        if len(block) >= MAX_BLOCK_LINES:
-            raise ProtocolError(f"a usage block of more than {MAX_BLOCK_LINES} lines")
-        block.append(line)
 
     def _complete(self, reply: Reply) -> Sequence[Event]:
         if self._after_exec:
@@ -253,8 +264,8 @@ def _alone(data: bytes) -> tuple[Reply, ...]:
 
 
 def _closed(line: str) -> bool:
-    """Whether the parenthesis that a reply opens is closed in the same line."""
-    return line.endswith(")") or ") endpos=" in line
+    """Whether the parenthesis that a reply opens is closed in the same line, whatever may stand behind it."""
+    return line.endswith(")") or ") endpos=" in line or ") digit=" in line
 
 
 def _parse(line: str) -> Reply:
@@ -268,8 +279,9 @@ def _parse(line: str) -> Reply:
     if tail.startswith("("):
         close = tail.rfind(")")
         text, tail = tail[1:close], tail[close + 1 :].lstrip()
-    endpos = tail[7:] if tail.startswith("endpos=") else ""
-    return Reply(200, result, text, int(endpos) if endpos.isdecimal() else None)
+    _, _, endpos = tail.partition("endpos=")
+    endpos, _, _ = endpos.partition(" ")
+    return Reply(200, result, text, int(endpos) if endpos.isdecimal() and len(endpos) < _SHORT else None)
 
 
 def environment(greeting: bytes) -> dict[str, str]:

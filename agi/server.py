@@ -25,11 +25,10 @@ log = logging.getLogger("agi")
 
 Handler = Callable[[Channel], Awaitable[None]]
 
-_BUFFER = bytearray(256 * 1024)
-"""All connections of the process read into this one: the loop empties it before it reads again. The default
-loop's own way takes a fresh 256 KiB for every read, which halves its speed."""
+_READ = 256 * 1024
+"""Bytes read at once. All connections of a server read into one buffer: the loop empties it before it reads
+again. The default loop's own way takes a fresh 256 KiB for every read, which halves its speed."""
 
-_VIEW = memoryview(_BUFFER)
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -68,6 +67,7 @@ class Server:
     ) -> None:
         self.limits = limits or Limits()
         self.refused = 0
+        self.buffer = memoryview(bytearray(_READ))
         self._handler = handler
         self._host, self._port = host, port
         self._allow = tuple(allow)
@@ -134,9 +134,7 @@ class Server:
             await asyncio.wait(tasks)
         if self._watch is not None:
             self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
-            self._watch = None
+            await asyncio.wait([self._watch])
 
     async def serve_until_signal(self, drain: float = 30) -> None:
         """Serves until SIGTERM, then drains for up to `drain` seconds; SIGINT ends at once."""
@@ -209,9 +207,11 @@ class Server:
             await self._handler(channel)
         except CallEndedError:
             pass  # the ordinary end of a call
-        except Exception:
-            # The outermost door of a session: one call's fault is told and stays that call's.
-            log.exception("the handler of an AGI session failed")
+        except Exception as error:
+            # The outermost door of a session: one call's fault is told and stays that call's. A handler's
+            # TaskGroup wraps what it lets out.
+            if not isinstance(error, ExceptionGroup) or error.split(CallEndedError)[1] is not None:
+                log.exception("the handler of an AGI session failed")
         finally:
             connection.finish()
             self._sessions.discard(connection)
@@ -221,7 +221,7 @@ class Server:
     async def _watch_deadlines(self) -> None:
         """One task looks after all deadlines: a timer for each command would cost every call."""
         loop = asyncio.get_running_loop()
-        pause = min(1.0, self.limits.greeting / 4)
+        pause = min(1.0, self.limits.greeting / 4, self.limits.reply / 4)
         while True:
             await asyncio.sleep(pause)
             now = loop.time()
@@ -257,11 +257,11 @@ class _Connection(asyncio.BufferedProtocol):
         return ip_address(known[0] if known else "0.0.0.0")  # noqa: S104 - no bind: the unknown address
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the protocol's signature
-        return _VIEW
+        return self._server.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         try:
-            events = self._wire.receive(bytes(_VIEW[:nbytes]))
+            events = self._wire.receive(bytes(self._server.buffer[:nbytes]))
         except ProtocolError as error:
             log.warning("a connection from %s is closed: %s", self.peer(), error)
             self.abort()

@@ -2,9 +2,10 @@
 
 import asyncio
 import gc
+import os
 import resource
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -31,21 +32,27 @@ from trunx.domain.account import new_secret
 from trunx.domain.errors import UnavailableError
 from trunx.engine.inbound import Inbound
 from trunx.engine.opt_out import OptOuts
-from trunx.settings import Settings
+from trunx.engine.ports import Lines
+from trunx.settings import PREFIX, Settings, SettingsError
 from trunx.web.application import create_application
 from trunx.web.ports import Ports
 
 log = structlog.get_logger(__name__)
 
 
+class StartError(Exception):
+    """The server cannot start; the message says why, and which setting to change."""
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """A started server. `new_key` is the first account's key when this start made it: shown once, never kept.
 
-    `calls` is the FastAGI server, to be drained before the rest ends.
+    `calls` is the FastAGI server, to be drained before the rest ends; `lines` is what it looks calls up in.
     """
 
     calls: agi.Server
+    lines: Lines
     http_url: str
     new_key: str | None
 
@@ -55,35 +62,47 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     """The whole server, until the block ends.
 
     Raises:
-        OSError: a port is taken, or the data folder cannot be written.
+        StartError: a port is taken, or the data folder cannot be made.
+        SettingsError: a URL is of a kind that is not supported.
+        OSError, RuntimeError: a part of the server does not start.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StartError(
+            f"the data folder {settings.data_dir} cannot be made ({error.strerror}): "
+            f"name another with {PREFIX}DATA_DIR"
+        ) from error
     _raise_file_limit()
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database.open(settings.database()))
-        cache = await stack.enter_async_context(_cache(settings))
+        with _setting("DATABASE_URL"):
+            database = await stack.enter_async_context(Database.open(settings.database()))
+        with _setting("REDIS_URL"):
+            cache = await stack.enter_async_context(_cache(settings))
+        with _setting("SOUNDS_URL"):
+            folder = SoundFolder.at(settings.sounds())
         lines = await stack.enter_async_context(Published(database, cache.client))
         recorder = await stack.enter_async_context(Recorder(database, server=settings.server_name))
         suppressions = Suppressions(database)
         journal = Journal(settings.data_dir / "suppressions.journal")
         opt_outs = OptOuts(suppressions, journal)
         stack.push_async_callback(opt_outs.drain)
-        folder = SoundFolder.at(settings.sounds())
         await _stage_prompts(folder)
         accounts, ivrs = Accounts(database), Ivrs(database)
         new_key = await _first_start(settings, accounts, ivrs, lines, folder)
         for work in (lines.heal(), journal.replay_for_ever(suppressions)):
             stack.push_async_callback(_cancelled, asyncio.create_task(work))
         inbound = Inbound(lines, opt_outs, recorder, folder, settings.region)
-        calls = await stack.enter_async_context(
-            agi.Server(
-                inbound,
-                host=settings.agi_host,
-                port=settings.agi_port,
-                limits=agi.Limits(sessions=settings.agi_sessions),
-                allow=settings.agi_allow,
+        with _port("AGI", settings.agi_host, settings.agi_port):
+            calls = await stack.enter_async_context(
+                agi.Server(
+                    inbound,
+                    host=settings.agi_host,
+                    port=settings.agi_port,
+                    limits=agi.Limits(sessions=settings.agi_sessions),
+                    allow=settings.agi_allow,
+                )
             )
-        )
         ports = Ports(
             ivrs=ivrs,
             dids=Dids(database),
@@ -97,14 +116,39 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             public_url=settings.public_url or f"http://{settings.http_host}:{settings.http_port}",
             version=version("trunx"),
         )
-        http_url = await stack.enter_async_context(_api(ports, settings))
+        with _port("HTTP", settings.http_host, settings.http_port):
+            http_url = await stack.enter_async_context(_api(ports, settings))
         # What lives now lives for ever: the collector need not look at it again in the middle of calls.
         gc.collect()
         gc.freeze()
         log.info(
             "ready", api=http_url, agi=f"agi://{settings.agi_host}:{calls.port}", data=str(settings.data_dir)
         )
-        yield Running(calls, http_url, new_key)
+        yield Running(calls, lines, http_url, new_key)
+
+
+@contextmanager
+def _setting(name: str) -> Iterator[None]:
+    """Says which setting an adapter refuses."""
+    try:
+        yield
+    except ValueError as error:
+        raise SettingsError(f"{PREFIX}{name}: {error}") from None
+
+
+@contextmanager
+def _port(name: str, host: str, port: int) -> Iterator[None]:
+    """Says which setting names a port that cannot be had."""
+    try:
+        yield
+    except OSError as error:
+        # asyncio's own sentence repeats the address; resolving a name has negative numbers of its own.
+        known = error.errno is not None and error.errno > 0
+        reason = os.strerror(error.errno) if known else error.strerror  # type: ignore[arg-type]
+        raise StartError(
+            f"cannot listen on {host}:{port} ({reason}): "
+            f"choose another with {PREFIX}{name}_PORT or {PREFIX}{name}_HOST, or end what listens there"
+        ) from error
 
 
 @asynccontextmanager
@@ -123,7 +167,7 @@ async def _api(ports: Ports, settings: Settings) -> AsyncIterator[str]:
         site = web.TCPSite(runner, settings.http_host, settings.http_port)
         await site.start()
         host, port = runner.addresses[0][:2]
-        yield f"http://{host}:{port}"
+        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     finally:
         await runner.cleanup()
 
@@ -147,6 +191,9 @@ async def _first_start(
     """Makes the first account when there is none; its key, when it was made and not given."""
     try:
         if await accounts.list_accounts():
+            given = settings.api_key
+            if given is not None and await accounts.authenticate(given.get_secret_value()) is None:
+                log.warning("TRUNX_API_KEY is no key of this server: it counts at the first start only")
             return None
         account = await accounts.create("first")
         secret = settings.api_key.get_secret_value() if settings.api_key is not None else new_secret()

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """The contract's states, which only move forward."""
+    """The contract's states, which only move forward: `completed` was answered, `failed` never was."""
 
     INITIATED = "initiated"
     RINGING = "ringing"
@@ -22,6 +22,7 @@ class EndReason(StrEnum):
     HANGUP_CALLER = "hangup-caller"  # the caller left
     HANGUP = "hangup"  # a hangup node
     SUPPRESSED = "suppressed"  # a suppress node
+    SUPPRESS_ANONYMOUS = "suppress-anonymous"  # a suppress node, and no number that could be listed
     TRANSFER_UNAVAILABLE = "transfer-unavailable"  # a transfer that could not be made
     EXHAUSTED = "exhausted"  # attempts used up
     STEP_LIMIT = "step-limit"  # the walk took too many steps
@@ -63,9 +64,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One visit of a node.
+    """One visit of a node; `number` counts from 1 in a call.
 
-    `prompt_ms`: how much of its prompt was heard; `fallback`: the engine's own was played instead.
+    `prompt_ms`: how much of its own prompt was heard, not of what was said before it (an upper bound where
+    the prompt's length is not known); `fallback`: the engine's own was played instead.
     """
 
     call: str

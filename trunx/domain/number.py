@@ -4,6 +4,7 @@ import re
 from functools import lru_cache
 
 import phonenumbers
+from phonenumbers import PhoneMetadata, PhoneNumber, ValidationResult
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _PRINTED = re.compile(r"[+0-9().\-\s/]{3,40}")
@@ -13,21 +14,40 @@ _PRINTED = re.compile(r"[+0-9().\-\s/]{3,40}")
 def e164(written: str, region: str = "US") -> str | None:
     """The number that `written` means, as `+` and 7 to 15 digits (ITU-T E.164), or None.
 
-    Carriers write a number with or without `+`; one without is tried as international first, then as a number
-    of `region` (ISO 3166 alpha-2).
+    Carriers write a number with or without `+`. One without can be read as a national number of `region`
+    (ISO 3166 alpha-2) and as an international one, and often both exist: Manhattan's 646 555 1234 and New
+    Zealand's 64 6555 1234. Where national numbers are dialled without a trunk prefix the national reading
+    counts first, elsewhere (0151... in Germany) the international one; a number that is in use comes before
+    one that merely has a possible length.
     """
     if not _PRINTED.fullmatch(written):
         return None
-    candidates = (
-        [(written, None)] if written.lstrip().startswith("+") else [("+" + written, None), (written, region)]
-    )
-    for text, home in candidates:
-        try:
-            parsed = phonenumbers.parse(text, home)
-        except phonenumbers.NumberParseException:
-            continue
-        if phonenumbers.is_possible_number(parsed):
-            found = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
-            if _E164.fullmatch(found):
-                return found
-    return None
+    if written.lstrip().startswith("+"):
+        readings = [_read(written, None)]
+    else:
+        readings = [_read(written, region), _read("+" + written, None)]
+        if _has_trunk_prefix(region):
+            readings.reverse()
+    numbers = [number for number in readings if number is not None]
+    best = next(filter(phonenumbers.is_valid_number, numbers), None) or next(iter(numbers), None)
+    return None if best is None else _written(best)
+
+
+def _read(text: str, region: str | None) -> PhoneNumber | None:
+    """What `text` says, if a whole number (not one that lacks its area code) can have that length."""
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None
+    whole = phonenumbers.is_possible_number_with_reason(number) == ValidationResult.IS_POSSIBLE
+    return number if whole and _E164.fullmatch(_written(number)) else None
+
+
+def _written(number: PhoneNumber) -> str:
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _has_trunk_prefix(region: str) -> bool:
+    """Whether national numbers of `region` begin with a digit of their own; North America's 1 is no such."""
+    plan = PhoneMetadata.metadata_for_region(region)
+    return plan is not None and plan.national_prefix not in (None, str(plan.country_code))

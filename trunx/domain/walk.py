@@ -36,11 +36,20 @@ Outcome = Pressed | Silent
 
 
 @dataclass(frozen=True, slots=True)
+class Preface:
+    """Said before a node's own prompt: the `audio` that the node just `left` names for it, else `say`."""
+
+    say: Say
+    left: str
+    audio: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Visit:
-    """Go to `node`; `preface` is spoken first: an audio of the tree (`str`) or one of the engine's own."""
+    """Go to `node`, after its `preface` if there is one."""
 
     node: Node
-    preface: str | Say | None = None
+    preface: Preface | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +65,13 @@ Move = Visit | GiveUp
 class Walk:
     """The state of one walk: the node it stands at, its counters, and how many nodes it has entered."""
 
-    __slots__ = ("_invalid", "_silent", "_tree", "node", "steps")
+    __slots__ = ("_given_up", "_invalid", "_silent", "_tree", "node", "steps")
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._silent: dict[str, int] = {}
         self._invalid: dict[str, int] = {}
+        self._given_up: set[str] = set()
         self.node: Node = tree.nodes[tree.start]
         self.steps = 1
 
@@ -82,16 +92,18 @@ class Walk:
             case Pressed(key) if key in node.keys:
                 self._silent.clear()
                 self._invalid.clear()
+                self._given_up.clear()
                 return self._enter(node.keys[key])
             case Pressed():
                 if self._used_up(self._invalid, node):
                     return self._exhausted(node)
-                return self._enter(node.name, node.invalid_audio or Say.INVALID)
+                return self._enter(node.name, Preface(Say.INVALID, node.name, node.invalid_audio))
             case Silent():
                 if self._used_up(self._silent, node):
                     return self._exhausted(node)
-                replay = Say.NO_INPUT if node.timeout_node == node.name else None
-                return self._enter(node.timeout_node, node.timeout_audio or replay)
+                spoken = node.timeout_audio is not None or node.timeout_node == node.name
+                preface = Preface(Say.NO_INPUT, node.name, node.timeout_audio) if spoken else None
+                return self._enter(node.timeout_node, preface)
             case _:
                 assert_never(outcome)
 
@@ -100,14 +112,16 @@ class Walk:
         return counter[node.name] >= node.attempts
 
     def _exhausted(self, node: Gather) -> Move:
-        if node.exhausted_node is None:
+        if node.exhausted_node is None or node.name in self._given_up:
             return GiveUp(step_limit=False)
-        # The node starts afresh when the walk comes back to it: the exit was taken, as the author asked.
+        # The node starts afresh when the walk comes back to it: the exit was taken, as the author asked. But
+        # once only: exits that lead back would keep a silent line open for hours.
+        self._given_up.add(node.name)
         self._silent.pop(node.name, None)
         self._invalid.pop(node.name, None)
         return self._enter(node.exhausted_node)
 
-    def _enter(self, name: str, preface: str | Say | None = None) -> Move:
+    def _enter(self, name: str, preface: Preface | None = None) -> Move:
         if self.steps >= STEP_LIMIT:
             return GiveUp(step_limit=True)
         self.steps += 1

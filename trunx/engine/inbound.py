@@ -68,9 +68,28 @@ class Inbound:
 
     async def _did(self, channel: Channel, query: str, environment: dict[str, str]) -> str:
         asked = parse_qs(query).get("did", [""])[0] if query else ""
-        written = asked or await channel.get_variable(VARIABLE_DID)
-        written = written or environment.get("agi_dnid") or environment.get("agi_extension", "")
-        return e164(written, self.region) or written
+        told = [
+            asked or await channel.get_variable(VARIABLE_DID) or "",
+            environment.get("agi_dnid", ""),
+            environment.get("agi_extension", ""),
+        ]
+        # The first that is a number: res_agi.c writes `unknown` for a DNID that there is not.
+        numbers = (e164(written, self.region) for written in told)
+        return next(filter(None, numbers), None) or told[0] or told[2]
+
+
+def _caller(environment: dict[str, str], region: str) -> str:
+    """The caller's number, or Asterisk's word for having none (`anonymous`, `unknown`).
+
+    A number may come with the wish to be withheld (P-Asserted-Identity with `Privacy: id`): it is not ours
+    to keep or to show then (AST_PRES_RESTRICTED, callerid.h).
+    """
+    written = environment.get("agi_callerid", "unknown")
+    presentation = environment.get("agi_callingpres", "0")
+    if presentation.isdecimal() and int(presentation) & 0x60 == 0x20:
+        return "anonymous"
+    # A SIP user part can be any text, and of any length.
+    return e164(written, region) or "".join(filter(str.isprintable, written))[:64]
 
 
 async def _not_in_service(speaker: Speaker, channel: Channel, did: str) -> None:
@@ -95,14 +114,13 @@ class _Session:
         self._steps = 0
         self._path: list[str] = []
         self._place = f"{environment.get('agi_context')}|{environment.get('agi_extension')}"
-        caller = environment.get("agi_callerid", "unknown")
         call = new_call_id()
         self._call = Call(
             id=call,
             call_id=public_call_id(call),
             account=line.account,
             direction="inbound",
-            from_number=e164(caller, inbound.region) or caller,
+            from_number=_caller(environment, inbound.region),
             to_number=did,
             status=Status.RINGING,
             created_at=datetime.now(UTC),
@@ -157,7 +175,7 @@ class _Session:
         left = Left.HANGUP
         try:
             if not isinstance(node, Gather):
-                reason = await self._nodes.act(node, heard)
+                reason = await self._nodes.act(node, visit, heard)
                 left = Left.DONE
                 return reason
             outcome = await self._nodes.gather(node, visit, heard)
@@ -214,8 +232,7 @@ class _Session:
             log.info("the call was redirected and goes on elsewhere", call=call.id, path=self._path)
             self._inbound.recorder.event(Event(call.account, call.id, "call.redirected", now, {}))
             return
-        failed = reason in (EndReason.ERROR, EndReason.LOST) or call.answered_at is None
-        status = Status.FAILED if failed else Status.COMPLETED
+        status = Status.FAILED if call.answered_at is None else Status.COMPLETED
         self._inbound.recorder.call(replace(call, status=status, ended_at=now, end_reason=reason))
         CALLS_ENDED.labels(reason).inc()
         log.info(

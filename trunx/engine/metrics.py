@@ -7,5 +7,5 @@ STEPS = Counter("trunx_steps", "Nodes that callers have left, by how.", ["left"]
 AUDIO_FAILED = Counter("trunx_audio_failed", "Prompts that Asterisk could not play.")
 UNKNOWN_DIDS = Counter("trunx_unknown_dids", "Calls to numbers that no account owns.")
 OPT_OUTS_JOURNALED = Counter(
-    "trunx_opt_outs_journaled", "Opt-outs that went to the journal because the database was down."
+    "trunx_opt_outs_journaled", "Opt-outs that went to the journal because the database did not take them."
 )

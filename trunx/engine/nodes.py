@@ -30,43 +30,44 @@ class Nodes:
         """Plays the menu and waits for a key. A key pressed during the preface is the answer to the menu."""
         if visit.preface is not None:
             before = Heard()
-            await self.speaker.preface(visit.preface, node.name, before)
+            await self.speaker.preface(visit.preface, before)
             if before.key is not None:
                 heard.key = before.key
                 return Pressed(before.key)
         await self.speaker.menu(node.audio, node.timeout, node.name, heard)
         return Pressed(heard.key) if heard.key is not None else _SILENT
 
-    async def act(self, node: Action, heard: Heard) -> EndReason:
+    async def act(self, node: Action, visit: Visit, heard: Heard) -> EndReason:
         """Carries an action out up to the hangup, which is the session's."""
         match node:
             case Transfer():
-                await self._announce(node, heard)
+                await self._announce(node, visit, heard)
                 await self.speaker.say("unavailable")
                 return EndReason.TRANSFER_UNAVAILABLE
             case Hangup():
-                await self._announce(node, heard)
+                await self._announce(node, visit, heard)
                 return EndReason.HANGUP
             case Suppress():
-                return await self._suppress(node, heard)
+                return await self._suppress(node, visit, heard)
             case _:
                 assert_never(node)
 
-    async def _announce(self, node: Action, heard: Heard) -> None:
+    async def _announce(self, node: Action, visit: Visit, heard: Heard) -> None:
+        if visit.preface is not None:
+            await self.speaker.preface(visit.preface, Heard())
         if node.audio is not None:
             await self.speaker.announce(node.audio, node.name, heard)
 
-    async def _suppress(self, node: Suppress, heard: Heard) -> EndReason:
+    async def _suppress(self, node: Suppress, visit: Visit, heard: Heard) -> EndReason:
         caller = self._call.from_number
-        number = e164(caller) if caller.startswith("+") else None
-        if number is None:
+        if e164(caller) != caller:
             log.warning(
                 "a caller without a number asked not to be called; nothing can be listed",
                 call=self._call.id,
                 account=self._call.account,
                 caller=caller,
             )
-            return EndReason.HANGUP
-        await self._opt_outs.add(self._call.account, number, self._call.id)
-        await self._announce(node, heard)
+            return EndReason.SUPPRESS_ANONYMOUS
+        await self._opt_outs.add(self._call.account, caller, self._call.id)
+        await self._announce(node, visit, heard)
         return EndReason.SUPPRESSED

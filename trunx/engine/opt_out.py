@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 import structlog
 
-from trunx.domain.errors import UnavailableError
 from trunx.domain.records import Suppression
 from trunx.engine.metrics import OPT_OUTS_JOURNALED
 from trunx.engine.ports import Journal, Suppressions
@@ -41,12 +40,13 @@ class OptOuts:
         try:
             async with asyncio.timeout(_PATIENCE):
                 await self._suppressions.add([entry])
-        except (UnavailableError, TimeoutError):
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller has asked: it must not be lost
             OPT_OUTS_JOURNALED.inc()
             log.warning(
-                "the database is down; an opt-out goes to the journal and is replayed when it is back",
+                "the database does not take an opt-out; it goes to the journal and is replayed",
                 account=entry.account,
                 call=entry.call,
+                error=str(error) or type(error).__name__,
             )
             try:
                 await self._journal.write(entry)

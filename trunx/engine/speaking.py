@@ -1,12 +1,14 @@
 """Speaking to a caller so that there is never silence: a sound that cannot be played is replaced.
 
 The engine's own prompts stand in for an account's audio; where not even those are staged, Asterisk's stock
-`beep` does, which comes with every Asterisk.
+`beep` does, which comes with every Asterisk. Without that too, keys are still waited for.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
+from typing import assert_never
 
 import structlog
 
@@ -14,13 +16,15 @@ from agi import Channel, SoundError
 from sounds import ENGINE, EngineName
 from trunx.domain.call import Event
 from trunx.domain.sound import sound_name
-from trunx.domain.walk import Say
+from trunx.domain.walk import Preface, Say
 from trunx.engine.metrics import AUDIO_FAILED
 from trunx.engine.ports import Recorder, Sounds
 
 log = structlog.get_logger(__name__)
 
 STOCK_BEEP = "beep"
+NOTHING = ""
+"""GET DATA with an empty name only waits (ran on Asterisk 22.10)."""
 
 
 @dataclass(slots=True)
@@ -57,7 +61,10 @@ class Speaker:
                 await self._gather(ENGINE["menu-missing"].sound, wait, heard)
             except SoundError:
                 self._unstaged("menu-missing")
-                await self._gather(STOCK_BEEP, wait, heard)
+                try:
+                    await self._gather(STOCK_BEEP, wait, heard)
+                except SoundError:
+                    await self._gather(NOTHING, wait, heard)
 
     async def announce(self, audio: str, node: str, heard: Heard) -> None:
         """Plays `audio` of the account; a key ends it."""
@@ -68,15 +75,22 @@ class Speaker:
             heard.fallback = True
             await self.say("message-missing", heard)
 
-    async def preface(self, words: str | Say, node: str, heard: Heard) -> None:
-        """What is said before a node's own prompt: an audio of the account, or the engine's."""
-        match words:
+    async def preface(self, preface: Preface, heard: Heard) -> None:
+        """Plays what is said before a node's own prompt; a key ends it."""
+        if preface.audio is not None:
+            try:
+                await self._play(sound_name(self._account, preface.audio), heard)
+            except SoundError:
+                self._failed(preface.left, preface.audio)
+            else:
+                return
+        match preface.say:
             case Say.INVALID:
                 await self.say("invalid", heard)
             case Say.NO_INPUT:
                 await self.say("no-input", heard)
             case _:
-                await self.announce(words, node, heard)
+                assert_never(preface.say)
 
     async def say(self, prompt: EngineName, heard: Heard | None = None) -> None:
         """Plays one of the engine's own prompts; a key ends it."""
@@ -85,28 +99,28 @@ class Speaker:
             await self._play(ENGINE[prompt].sound, heard)
         except SoundError:
             self._unstaged(prompt)
-            await self._play(STOCK_BEEP, heard)
+            with suppress(SoundError):
+                await self._play(STOCK_BEEP, heard)
 
     async def _gather(self, sound: str, wait: float, heard: Heard) -> None:
         seconds = self._sounds.seconds(sound)
         started = monotonic()
-        timed_out = False
+        whole = False
         try:
             digits = await self._channel.get_data(sound, wait, 1)
-            heard.key, timed_out = digits.key if not digits.stopped else None, digits.timed_out
+            heard.key, whole = digits.key if not digits.stopped else None, digits.timed_out
         finally:
-            passed = monotonic() - started - (wait if timed_out else 0)
-            heard.ms = round(1000 * max(passed if seconds is None else min(passed, seconds), 0))
+            heard.ms = _milliseconds(monotonic() - started - (wait if whole else 0), seconds, whole=whole)
 
     async def _play(self, sound: str, heard: Heard) -> None:
         seconds = self._sounds.seconds(sound)
         started = monotonic()
+        whole = False
         try:
             playback = await self._channel.stream_file(sound)
-            heard.key = playback.key
+            heard.key, whole = playback.key, playback.key is None and not playback.stopped
         finally:
-            passed = monotonic() - started
-            heard.ms = round(1000 * (passed if seconds is None else min(passed, seconds)))
+            heard.ms = _milliseconds(monotonic() - started, seconds, whole=whole)
 
     def _failed(self, node: str, audio: str) -> None:
         AUDIO_FAILED.inc()
@@ -128,3 +142,9 @@ class Speaker:
             call=self._call,
             sound=ENGINE[prompt].sound,
         )
+
+
+def _milliseconds(passed: float, seconds: float | None, *, whole: bool) -> int:
+    """How much was heard of a sound that plays `seconds` (None: not known), when `passed` went by."""
+    heard = passed if seconds is None else seconds if whole else min(passed, seconds)
+    return max(round(1000 * heard), 0)

@@ -1,0 +1,1 @@
+"""HTTP in, JSON out: one resource, one file; the table of contents is `application.py`."""

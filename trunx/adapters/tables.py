@@ -1,0 +1,210 @@
+"""The tables, once for both engines; `migrations/` builds them, and a test holds the two equal.
+
+Moments are stored as milliseconds since 1970 (UTC) and names in byte order, so that SQLite and PostgreSQL
+sort alike. Columns are called like the fields of the domain's records, by which `bulk.py` finds them.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import TEXT
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime, kept as whole milliseconds since 1970."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        return None if value is None else milliseconds(value)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else EPOCH + int(value) * _MILLISECOND
+
+
+def milliseconds(moment: datetime) -> int:
+    """`moment` as it is stored: what is finer than a millisecond is cut off."""
+    return (moment - EPOCH) // _MILLISECOND
+
+
+def now() -> datetime:
+    """The present moment as precisely as it is stored, so that what a write returns is what a read finds."""
+    return EPOCH + milliseconds(datetime.now(UTC)) * _MILLISECOND
+
+
+# In byte order on PostgreSQL too, whatever the database's own collation is (SQLite knows no other).
+Name = Text().with_variant(TEXT(collation="C"), "postgresql")
+
+LIVE = "status NOT IN ('completed', 'failed')"
+
+metadata = MetaData()
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("account", Name, ForeignKey("accounts.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("fingerprint", Name, nullable=False),
+    Column("shown", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("revoked_at", Moment),
+    UniqueConstraint("fingerprint", name="keys_fingerprint"),
+)
+
+ivrs = Table(
+    "ivrs",
+    metadata,
+    Column("uid", Name, primary_key=True),
+    Column("account", Name, ForeignKey("accounts.id"), nullable=False),
+    Column("id", Name, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    UniqueConstraint("account", "id", name="ivrs_account_id"),
+    Index("ivrs_newest", "account", "created_at", "id"),
+)
+
+ivr_versions = Table(
+    "ivr_versions",
+    metadata,
+    Column("ivr", Name, ForeignKey("ivrs.uid", ondelete="CASCADE"), nullable=False),
+    Column("version", Integer, nullable=False),
+    # Text, not JSON: the order in which the user wrote the nodes means something.
+    Column("document", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    PrimaryKeyConstraint("ivr", "version"),
+)
+
+# A number that was given up keeps its row with neither account nor IVR: its revision is what tells a late
+# writer to the cache that it is late.
+dids = Table(
+    "dids",
+    metadata,
+    Column("did", Name, primary_key=True),
+    Column("account", Name, ForeignKey("accounts.id")),
+    Column("ivr", Name, ForeignKey("ivrs.uid")),
+    Column("label", Text),
+    Column("created_at", Moment, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Index("dids_newest", "account", "created_at", "did"),
+    Index("dids_ivr", "ivr"),
+    Index("dids_revision", "revision", "did"),
+)
+
+# One row; who raises it holds it until the commit, so that revisions become visible in their order.
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("value", BigInteger, nullable=False),
+)
+
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("account", Name, ForeignKey("accounts.id"), nullable=False),
+    Column("number", Name, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("reason", Text),
+    Column("call", Text),
+    Column("created_at", Moment, nullable=False),
+    PrimaryKeyConstraint("account", "number"),
+    Index("suppressions_newest", "account", "created_at", "number"),
+)
+
+# Calls, steps and events refer to nothing: what a call did is kept whatever became of its IVR, and the
+# recorder writes in bulk, where one bad reference must not stop the others.
+calls = Table(
+    "calls",
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("call_id", Text, nullable=False),
+    Column("account", Name, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("from_number", Text, nullable=False),
+    Column("to_number", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("answered_at", Moment),
+    Column("ended_at", Moment),
+    Column("end_reason", Text),
+    Column("ivr", Text),
+    Column("ivr_version", Integer),
+    Column("agi_uniqueid", Text),
+    Column("channel", Text),
+    Column("server", Text, nullable=False),
+    Index("calls_newest", "account", "created_at", "id"),
+    Index("calls_live", "server", sqlite_where=text(LIVE), postgresql_where=text(LIVE)),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("call", Name, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("entered_at", Moment, nullable=False),
+    Column("left_at", Moment, nullable=False),
+    Column("left", Text, nullable=False),
+    Column("key", Text),
+    Column("prompt_ms", Integer, nullable=False),
+    Column("fallback", Boolean, nullable=False),
+    PrimaryKeyConstraint("call", "number"),
+    sqlite_with_rowid=False,
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("account", Name, nullable=False),
+    Column("call", Name, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("data", Text, nullable=False),
+    Index("events_call", "call", "at", "id"),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("account", Name, ForeignKey("accounts.id"), nullable=False),
+    Column("key", Name, nullable=False),
+    Column("request_hash", Text, nullable=False),
+    Column("status", Integer),
+    Column("body", LargeBinary),
+    Column("expires_at", Moment, nullable=False),
+    PrimaryKeyConstraint("account", "key"),
+    Index("idempotency_expiry", "expires_at"),
+)

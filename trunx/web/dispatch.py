@@ -1,0 +1,135 @@
+"""One way for every request: whose it is, what it says, the handler, the answer.
+
+A request that changes something is carried through once it has begun: a client that leaves in between must
+not leave a change unpublished or an Idempotency-Key claimed.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
+
+import structlog
+from aiohttp import web
+
+from trunx.domain.errors import InvalidCursorError
+from trunx.domain.idempotency import Answer
+from trunx.web import bodies, idempotency
+from trunx.web.auth import authenticate
+from trunx.web.models import RequestQuery
+from trunx.web.operation import Asked, Operation
+from trunx.web.ports import Ports
+from trunx.web.problems import INVALID_QUERY, MEDIA_TYPE, Fault, ProblemError
+from trunx.web.request_log import request_id
+
+T = TypeVar("T")
+
+_SAFE = frozenset({"GET", "HEAD"})
+_log = structlog.get_logger(__name__)
+
+
+class Unbroken:
+    """Runs work to its end, even when the one who waits for it is cancelled."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` returns or raises."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_tell)
+            raise
+
+    async def close(self) -> None:
+        """Waits for all that is being worked on."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+def _tell(task: asyncio.Task[Any]) -> None:
+    """Nobody waits for this task any more: the log is the only place where its failure can be heard."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, ProblemError):
+        _log.error("request-failed-unheard", exc_info=error)
+
+
+class Dispatch:
+    """Answers the requests of one operation."""
+
+    def __init__(self, operation: Operation, ports: Ports, unbroken: Unbroken) -> None:
+        self._operation = operation
+        self._ports = ports
+        self._unbroken = unbroken
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """The handler's answer to `request`; raises `ProblemError`."""
+        operation, account = self._operation, ""
+        if not operation.open:
+            account = (await authenticate(request, self._ports.accounts)).id
+            structlog.contextvars.bind_contextvars(account=account)
+        reads: dict[str, Any] = {}
+        if "path" in operation.reads:
+            reads["path"] = bodies.path(request.match_info, operation.reads["path"], operation.absent)
+        # Without a model of its own an operation takes no query parameter, and says so.
+        query = bodies.query(request, operation.reads.get("query", RequestQuery))
+        if "query" in operation.reads:
+            reads["query"] = query
+        if "body" in operation.reads:
+            reads["body"] = await bodies.read(request, operation.reads["body"])
+        if request.method in _SAFE:
+            return await self._plainly(account, reads)
+        key = idempotency.key_of(request) if operation.idempotent else None
+        if key is None:
+            return await self._unbroken.run(self._plainly(account, reads))
+        return await self._unbroken.run(self._once(request, account, key, reads))
+
+    async def _plainly(self, account: str, reads: Mapping[str, Any]) -> web.Response:
+        answer = await self._handle(account, reads)
+        return answer if isinstance(answer, web.Response) else _response(answer, "application/json")
+
+    async def _once(
+        self, request: web.Request, account: str, key: str, reads: Mapping[str, Any]
+    ) -> web.Response:
+        async def work() -> Answer:
+            try:
+                answer = await self._handle(account, reads)
+            except ProblemError as problem:
+                if problem.kind.status >= 500:
+                    raise
+                return Answer(problem.kind.status, problem.body(self._ports.public_url, request_id()))
+            if isinstance(answer, web.Response):
+                raise TypeError(f"{self._operation.id} answers nothing that could be kept")
+            return answer
+
+        digest = await idempotency.request_hash(request)
+        settled = await idempotency.once(self._ports.idempotency, account, key, digest, work)
+        refused = settled.answer.status >= 400
+        response = _response(settled.answer, MEDIA_TYPE if refused else "application/json")
+        if settled.replayed:
+            response.headers[idempotency.REPLAYED] = "true"
+        return response
+
+    async def _handle(self, account: str, reads: Mapping[str, Any]) -> Answer | web.Response:
+        operation = self._operation
+        try:
+            reply = await operation.handler(Asked(self._ports, account), **reads)
+        except InvalidCursorError:
+            fault = Fault(parameter="cursor", message="this is no cursor of this list")
+            raise ProblemError(
+                INVALID_QUERY, "begin the list again, without a cursor", errors=[fault]
+            ) from None
+        if isinstance(reply, web.Response):
+            return reply
+        if type(reply.body) is not operation.answers.get(reply.status):
+            raise TypeError(
+                f"{operation.id} does not declare {reply.status} with {type(reply.body).__name__}"
+            )
+        return Answer(reply.status, reply.body.model_dump_json(by_alias=True, exclude_unset=True).encode())
+
+
+def _response(answer: Answer, media_type: str) -> web.Response:
+    return web.Response(status=answer.status, body=answer.body, content_type=media_type)

@@ -1,0 +1,100 @@
+"""What the API can do, declared once: routes, checks and the reference (OpenAPI) are made of the same lines.
+
+A handler says by its parameters what it reads: `path`, `query` and `body`, each a pydantic model.
+"""
+
+import inspect
+import typing
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from trunx.web import idempotency, problems
+from trunx.web.ports import Ports
+from trunx.web.problems import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks (an account's id; empty where no key is needed), and what can be asked to answer."""
+
+    ports: Ports
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer in JSON."""
+
+    status: int
+    body: BaseModel
+
+
+_READS = ("path", "query", "body")
+
+Handler = Callable[..., Awaitable[Reply | web.Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method on one path.
+
+    `answers` says for each status what is in the body: a model, or a media type. The handler's
+    docstring is the description in the reference. `open` needs no key; `idempotent` takes an Idempotency-Key.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    answers: Mapping[int, type[BaseModel] | str]
+    problems: tuple[Kind, ...] = ()
+    open: bool = False
+    idempotent: bool = False
+    reads: Mapping[str, type[BaseModel]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(self.handler)
+        object.__setattr__(self, "reads", {name: hints[name] for name in _READS if name in hints})
+
+    @property
+    def id(self) -> str:
+        """The `operationId`: the handler's name in camel case."""
+        first, *rest = self.handler.__name__.split("_")
+        return first + "".join(word.capitalize() for word in rest)
+
+    @property
+    def summary(self) -> str:
+        """The first line of the handler's docstring."""
+        return (inspect.getdoc(self.handler) or "").partition("\n")[0].rstrip(".")
+
+    @property
+    def description(self) -> str:
+        """The rest of the handler's docstring."""
+        return (inspect.getdoc(self.handler) or "").partition("\n")[2].strip()
+
+    @property
+    def absent(self) -> Kind:
+        """What is answered when the path names nothing."""
+        return next(kind for kind in self.problems if kind.status == 404)
+
+    @property
+    def all_problems(self) -> tuple[Kind, ...]:
+        """Every kind of problem this operation can answer."""
+        found = [problems.INVALID_QUERY, problems.INTERNAL, *self.problems]
+        if not self.open:
+            found += [problems.INVALID_KEY, problems.UNAVAILABLE]
+        if "path" in self.reads:
+            found.append(problems.INVALID_PATH)
+        if "body" in self.reads:
+            found += [
+                problems.INVALID_JSON,
+                problems.BODY_TIMEOUT,
+                problems.BODY_TOO_LARGE,
+                problems.NOT_JSON,
+                problems.INVALID_BODY,
+            ]
+        if self.idempotent:
+            found += idempotency.PROBLEMS
+        return tuple(sorted(found, key=lambda kind: (kind.status, kind.code)))
