@@ -215,7 +215,7 @@ async def running_pbx(dialplan: str) -> AsyncIterator[Asterisk]:
             await pbx.start()
             yield pbx
         finally:
-            await pbx.stop()
+            await pbx.kill()
 
 
 async def find_root() -> Path:

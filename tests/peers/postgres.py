@@ -62,7 +62,6 @@ class Postgres:
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": self.folder,
             "fsync": "off",
-            "synchronous_commit": "off",
             "full_page_writes": "off",
             "max_connections": 60,
             "shared_buffers": "16MB",
@@ -84,8 +83,8 @@ class Postgres:
     def stop(self) -> None:
         """Ends the server at once, and the connections to it."""
         if self._server is not None and self._server.poll() is None:
-            # runuser and setpriv hand the signal on by being replaced (exec), so this reaches the server.
-            self._server.send_signal(signal.SIGINT)
+            # PostgreSQL's immediate shutdown; setpriv replaces itself by the server (exec), which so gets it.
+            self._server.send_signal(signal.SIGQUIT)
             self._server.wait(_START_DEADLINE)
         self._server = None
 
@@ -120,7 +119,7 @@ class Postgres:
             "--reuid=postgres",
             "--regid=postgres",
             "--init-groups",
-            "--pdeathsig=INT",
+            "--pdeathsig=QUIT",
             *command,
         ]
 

@@ -131,6 +131,7 @@ async def test_who_calls() -> None:
                 (None, ""),
             ):
                 await world.call("+19495554242", caller, name=name)
+                await callers.next()
         assert [(caller["Number"], caller["Name"]) for caller in callers.seen] == [
             ("+14155550199", "Zoë"),
             ("+14155550199", "Jos\ufffd"),  # Asterisk 22 mends what is no UTF-8
