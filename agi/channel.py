@@ -99,8 +99,8 @@ class Channel:
 
     @property
     def running(self) -> asyncio.Future[Reply] | None:
-        """The wait for the reply to the command that is running; None when none is."""
-        return self._waiter if self._waiter is not None and not self._waiter.done() else None
+        """The wait for the reply to a command, until its verb has taken it; None when no verb waits."""
+        return self._waiter
 
     async def command(self, *words: str | int) -> Reply:
         """Any AGI command: the verb, then its arguments, which are quoted as needed.

@@ -149,7 +149,7 @@ class Protocol:
         self.state = State.BUSY
         self._bytes = self._lines = 0
         self._exec = line.startswith(b"EXEC ")
-        self._plain = not (self._exec or self._after_exec or self._buffer or self._block or self._split)
+        self._plain = not (self._exec or self._after_exec or self._buffer or self._block)
         return line
 
     def close(self) -> None:

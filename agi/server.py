@@ -166,7 +166,7 @@ class Server:
         if self._allow and not any(connection.peer() in network for network in self._allow):
             log.warning("a connection from %s is refused: not an allowed address", connection.peer())
             return False
-        if self._full():
+        if self._listener is None or self._full():
             return False
         self._strangers[connection] = None
         if len(self._strangers) > self.limits.strangers:
@@ -177,7 +177,7 @@ class Server:
     def greeted(self, connection: "_Connection", channel: Channel) -> bool:
         """Starts the handler for a call whose greeting is complete, unless there is no room."""
         self._strangers.pop(connection, None)
-        if self._listener is None or self._full():
+        if self._full():
             return False
         self._sessions.add(connection)
         self._empty.clear()

@@ -53,6 +53,7 @@ class Running:
 
     calls: agi.Server
     lines: Lines
+    accounts: Accounts
     http_url: str
     new_key: str | None
 
@@ -62,22 +63,17 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     """The whole server, until the block ends.
 
     Raises:
-        StartError: a port is taken, or the data folder cannot be made.
+        StartError: a port is taken, or the data folder cannot be written.
         SettingsError: a URL is of a kind that is not supported.
-        OSError, RuntimeError: a part of the server does not start.
+        ValkeyError: the embedded server does not start.
     """
-    try:
+    with _data_folder(settings):
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise StartError(
-            f"the data folder {settings.data_dir} cannot be made ({error.strerror}): "
-            f"name another with {PREFIX}DATA_DIR"
-        ) from error
     _raise_file_limit()
     async with AsyncExitStack() as stack:
         with _setting("DATABASE_URL"):
             database = await stack.enter_async_context(Database.open(settings.database()))
-        with _setting("REDIS_URL"):
+        with _data_folder(settings), _setting("REDIS_URL"):
             cache = await stack.enter_async_context(_cache(settings))
         with _setting("SOUNDS_URL"):
             folder = SoundFolder.at(settings.sounds())
@@ -89,7 +85,6 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         stack.push_async_callback(opt_outs.drain)
         await _stage_prompts(folder)
         accounts, ivrs = Accounts(database), Ivrs(database)
-        new_key = await _first_start(settings, accounts, ivrs, lines, folder)
         for work in (lines.heal(), journal.replay_for_ever(suppressions)):
             stack.push_async_callback(_cancelled, asyncio.create_task(work))
         inbound = Inbound(lines, opt_outs, recorder, folder, settings.region)
@@ -118,13 +113,27 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         )
         with _port("HTTP", settings.http_host, settings.http_port):
             http_url = await stack.enter_async_context(_api(ports, settings))
+        # After the ports: a start that fails must not have made a key that nobody saw.
+        new_key = await _first_start(settings, accounts, ivrs, lines, folder)
         # What lives now lives for ever: the collector need not look at it again in the middle of calls.
         gc.collect()
         gc.freeze()
         log.info(
             "ready", api=http_url, agi=f"agi://{settings.agi_host}:{calls.port}", data=str(settings.data_dir)
         )
-        yield Running(calls, lines, http_url, new_key)
+        yield Running(calls, lines, accounts, http_url, new_key)
+
+
+@contextmanager
+def _data_folder(settings: Settings) -> Iterator[None]:
+    """Says which setting names a folder that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise StartError(
+            f"the data folder {settings.data_dir} cannot be written ({error.strerror}): "
+            f"name another with {PREFIX}DATA_DIR"
+        ) from error
 
 
 @contextmanager
@@ -143,8 +152,7 @@ def _port(name: str, host: str, port: int) -> Iterator[None]:
         yield
     except OSError as error:
         # asyncio's own sentence repeats the address; resolving a name has negative numbers of its own.
-        known = error.errno is not None and error.errno > 0
-        reason = os.strerror(error.errno) if known else error.strerror  # type: ignore[arg-type]
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise StartError(
             f"cannot listen on {host}:{port} ({reason}): "
             f"choose another with {PREFIX}{name}_PORT or {PREFIX}{name}_HOST, or end what listens there"
@@ -191,9 +199,6 @@ async def _first_start(
     """Makes the first account when there is none; its key, when it was made and not given."""
     try:
         if await accounts.list_accounts():
-            given = settings.api_key
-            if given is not None and await accounts.authenticate(given.get_secret_value()) is None:
-                log.warning("TRUNX_API_KEY is no key of this server: it counts at the first start only")
             return None
         account = await accounts.create("first")
         secret = settings.api_key.get_secret_value() if settings.api_key is not None else new_secret()

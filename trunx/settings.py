@@ -1,6 +1,8 @@
 """Every setting, read once from the environment (`TRUNX_*`) and `trunx.toml`; the environment wins."""
 
+import difflib
 import os
+import tomllib
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +18,7 @@ from pydantic_settings import (
 
 PREFIX = "TRUNX_"
 FILE = "trunx.toml"
+_OF_TESTS = "test_"  # TRUNX_TEST_...: read by the tests, not by us
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -113,9 +116,40 @@ def load(**given: Any) -> Settings:
     """
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{FILE}: {error}") from None
     except ValidationError as error:
         problems = (
             f"{PREFIX}{'_'.join(str(part) for part in problem['loc'][:1]).upper()}: {problem['msg']}"
             for problem in error.errors(include_input=False, include_url=False)
         )
         raise SettingsError("; ".join(problems)) from None
+
+
+def unknown() -> list[str]:
+    """A sentence for each name in the environment or the file that looks like a setting and is none."""
+    known = list(Settings.model_fields)
+    try:
+        in_file = tomllib.loads(Path(FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        in_file = {}  # `load` tells what is wrong with it
+    in_environment = {
+        name: name.removeprefix(PREFIX).lower() for name in os.environ if name.startswith(PREFIX)
+    }
+    return [
+        f"{written} is not a setting" + _meant(name, known, PREFIX if written in os.environ else "")
+        for written, name in sorted({**{name: name for name in in_file}, **in_environment}.items())
+        if name not in known and not name.startswith(_OF_TESTS)
+    ]
+
+
+def _meant(name: str, known: list[str], prefix: str) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    if not close:
+        return ""
+    return f": did you mean {(prefix + close[0]).upper() if prefix else close[0]}?"
+
+
+def client_host(listening: str) -> str:
+    """Where a client on this machine reaches a server that listens on the address `listening`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listening, listening)  # noqa: S104 - no bind

@@ -1,14 +1,17 @@
-"""A fresh database for each test, on SQLite and on PostgreSQL, and a real Valkey."""
+"""A fresh database for each test, on SQLite and on PostgreSQL, and real Valkey servers."""
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
+from tests.adapters.valkey_peer import ValkeyPeer
 from tests.peers.postgres import Postgres
 from trunx.adapters.accounts import Accounts
 from trunx.adapters.database import Database
+from trunx.adapters.tables import metadata, revisions
 
 _names = (f"t{number}" for number in itertools.count())
 
@@ -19,25 +22,86 @@ def postgres() -> Iterator[Postgres]:
         yield cluster
 
 
+@pytest.fixture(scope="session")
+def _stoppable() -> Iterator[Postgres]:
+    with Postgres.running() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def stoppable(_stoppable: Postgres) -> Iterator[Postgres]:
+    """A server of its own for tests that stop it; it runs when the test begins and when it has ended."""
+    yield _stoppable
+    _stoppable.stop()
+    _stoppable.start()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
-def url(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+def new_url(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """A database that nobody has opened yet."""
     if engine == "sqlite":
         return f"sqlite:///{tmp_path}/data/trunx.db"
     cluster: Postgres = request.getfixturevalue("postgres")
     return cluster.create(next(_names))
 
 
+@pytest.fixture(scope="session")
+def shared_url(postgres: Postgres) -> str:
+    """Emptied for each test, which is quicker than a new one: that is several hundred files."""
+    return postgres.create("shared")
+
+
 @pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
+async def database(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    if engine == "sqlite":
+        url = f"sqlite:///{tmp_path}/data/trunx.db"
+    else:
+        url = request.getfixturevalue("shared_url")
     async with Database.open(url) as opened:
+        if engine == "postgresql":
+            async with opened.writing() as connection:
+                for table in reversed(metadata.sorted_tables):
+                    if table is not revisions:
+                        await connection.execute(table.delete())
+                await connection.execute(update(revisions).values(value=0))
         yield opened
 
 
 @pytest.fixture
 async def account(database: Database) -> str:
     return (await Accounts(database).create("Ada")).id
+
+
+@pytest.fixture
+async def other(database: Database) -> str:
+    return (await Accounts(database).create("Grace")).id
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[ValkeyPeer]:
+    peer = ValkeyPeer(tmp_path / "valkey")
+    peer.start()
+    yield peer
+    peer.kill()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/data/trunx.db"
+
+
+@pytest.fixture
+async def sqlite(sqlite_url: str) -> AsyncIterator[Database]:
+    """For what does not depend on the engine."""
+    async with Database.open(sqlite_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def account_of_sqlite(sqlite: Database) -> str:
+    return (await Accounts(sqlite).create("Ada")).id

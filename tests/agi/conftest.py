@@ -1,4 +1,4 @@
-"""Every asynchronous test here runs on asyncio's own loop and on uvloop, and nothing may go wrong in silence."""
+"""Every asynchronous test here runs on asyncio's own loop and on uvloop; neither may have to complain."""
 
 import asyncio
 import gc

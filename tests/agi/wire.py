@@ -80,7 +80,7 @@ class Asterisk:
 
 @contextlib.asynccontextmanager
 async def on_call(
-    handler: Callable[[Channel], Awaitable[object]], limits: Limits | None = None
+    handler: Callable[[Channel], Awaitable[object]], *, limits: Limits | None = None, ring: Ring | None = None
 ) -> AsyncIterator[tuple[Asterisk, asyncio.Future[object]]]:
     """One greeted call at a server of its own, and what the handler returns or raises."""
     outcome: asyncio.Future[object] = asyncio.get_running_loop().create_future()
@@ -93,7 +93,7 @@ async def on_call(
             raise
 
     async with Server(recorded, port=0, limits=limits) as server, Asterisk.connected(server.port) as asterisk:
-        asterisk.greet()
+        asterisk.greet(ring)
         yield asterisk, outcome
 
 

@@ -5,17 +5,29 @@ of each counts.
 """
 
 import argparse
+import asyncio
 import json
 import sys
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.bench import report
-from tests.bench.measure import Held, Load, Served, Tools, serving
+from tests.bench.measure import Load, Tools, serving
+from tests.bench.real import Comparison, compare
+from tests.bench.report import Figures, show
 from tests.bench.servers import KINDS
 
 CONCURRENT = (50, 500)
+
+REAL = "real"
+"""The part of the benchmark that needs an Asterisk."""
+
+
+STEADY_RATE = 500
+"""New calls a second; with prompts that take a second in all, so many are live at a time."""
+
+PROMPTS_MS = "20,0,400,180,0"
+"""How long Asterisk takes for ANSWER, GET VARIABLE, GET DATA (twice), STREAM FILE, HANGUP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +39,12 @@ class Size:
     held: int
     beside: float
     steady: float
+    singles: int
+    crowds: int
 
 
-FULL = Size(rounds=3, seconds=1.5, held=10_000, beside=5, steady=60)
-QUICK = Size(rounds=2, seconds=0.8, held=2_000, beside=1, steady=5)
+FULL = Size(rounds=5, seconds=0.8, held=10_000, beside=5, steady=60, singles=9, crowds=2)
+QUICK = Size(rounds=3, seconds=0.6, held=2_000, beside=1, steady=5, singles=3, crowds=1)
 
 
 def throughput(tools: Tools, kinds: list[str], size: Size) -> dict[str, dict[int, list[Load]]]:
@@ -49,6 +63,26 @@ def throughput(tools: Tools, kinds: list[str], size: Size) -> dict[str, dict[int
     return runs
 
 
+def steady(tools: Tools, size: Size) -> tuple[Load, Load]:
+    """The engine under the load of prompts that play, and the floor, on the same processor at the same time.
+
+    The floor's longest turnaround is what the machine does to anybody.
+    """
+    with serving(tools, "engine") as engine, serving(tools, "floor") as floor:
+        options = ("-d", PROMPTS_MS, "-w", "2", "-s", str(size.steady))
+        both = engine.begin("-r", str(STEADY_RATE), *options), floor.begin("-r", "50", *options)
+        engines, floors = (finish() for finish in both)
+        return engines, floors
+
+
+def real_calls(tools: Tools, size: Size) -> Comparison | str:
+    """The comparison on a real Asterisk, or why there is none."""
+    try:
+        return asyncio.run(compare(tools, singles=size.singles, crowds=size.crowds, at_once=50))
+    except (RuntimeError, OSError) as error:
+        return str(error)
+
+
 def note(text: str) -> None:
     """Tells a person at a terminal how far it is."""
     if sys.stderr.isatty():
@@ -56,17 +90,28 @@ def note(text: str) -> None:
 
 
 def main() -> None:
+    """Measures what the arguments ask for, and prints it."""
     arguments = _arguments()
     size = QUICK if arguments.quick else FULL
-    kinds = [kind for kind in KINDS if not arguments.only or kind in arguments.only]
+    parts = arguments.only or [*KINDS, REAL]
+    kinds = [kind for kind in KINDS if kind in parts]
+    figures = Figures()
     with Tools.built() as tools:
-        figures = report.Figures(runs=throughput(tools, ["ceiling", *kinds], size))
+        if kinds:
+            figures.runs = throughput(tools, ["ceiling", *kinds], size)
         for kind in kinds:
             with serving(tools, kind) as server:
                 note(f"{kind}: {size.held} calls waiting")
                 server.load("-c", "10", "-n", "50")
                 figures.held[kind] = server.hold(size.held, "-r", "50", "-s", str(size.beside))
-    report.show(figures)
+        if "engine" in kinds:
+            note(f"engine: {STEADY_RATE} calls at a time for {size.steady:.0f} s")
+            figures.steady = steady(tools, size)
+        if REAL in parts:
+            note("calls on a real Asterisk")
+            figures.real = real_calls(tools, size)
+    note("")
+    show(figures)
     if arguments.json:
         arguments.json.write_text(json.dumps(asdict(figures), indent=1), "utf-8")
 
@@ -74,10 +119,12 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a short look; the figures are rough")
-    parser.add_argument("--only", type=lambda names: names.split(","), default=[], help=",".join(KINDS))
+    parser.add_argument(
+        "--only", type=lambda names: names.split(","), default=[], help=",".join([*KINDS, REAL])
+    )
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     arguments = parser.parse_args()
-    if unknown := set(arguments.only) - set(KINDS):
+    if unknown := set(arguments.only) - {*KINDS, REAL}:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     return arguments
 

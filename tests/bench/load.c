@@ -30,7 +30,6 @@
 #define MOST 20000           /* calls at once; the usual hard limit of open files is not far above */
 #define PATIENCE 20000000000 /* ns for calls to end, or to come to be held */
 #define HOLDING 64           /* of the calls to be held, so many are on their way at once */
-#define SOURCES 16           /* 127.0.0.1 and on: more ephemeral ports than one address has */
 
 enum kind { ANSWER, VARIABLE, DATA, STREAM, HANGUP, OTHER, KINDS };
 static const char *const verb[KINDS] = {"ANSWER", "GET VARIABLE ", "GET DATA ", "STREAM FILE ", "HANGUP", ""};
@@ -113,7 +112,7 @@ static void end_call(struct call *c, int well) {
     live--;
 }
 
-static void greet(struct call *c) {
+static void greet(struct call *c, int again) {
     char text[1024];
     int n = snprintf(text, sizeof text,
                      "agi_network: yes\nagi_network_script: inbound\nagi_request: agi://127.0.0.1:%d/inbound\n"
@@ -124,13 +123,14 @@ static void greet(struct call *c) {
                      "agi_extension: +19495551234\nagi_priority: 2\nagi_enhanced: 0.0\nagi_accountcode: \n"
                      "agi_threadid: 140000000000000\n\n",
                      port, c->serial, c->serial, c->serial % 10000);
-    if (send(c->fd, text, (size_t)n, MSG_NOSIGNAL) != n) {
-        if (errno != EAGAIN && errno != ENOTCONN) end_call(c, 0);
-        return; /* the server's backlog is full: EPOLLOUT tells when it has taken the call */
+    c->greeted = send(c->fd, text, (size_t)n, MSG_NOSIGNAL) == n;
+    if (!c->greeted && errno != EAGAIN && errno != ENOTCONN) {
+        end_call(c, 0);
+        return;
     }
-    c->greeted = 1;
-    struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
-    epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &e);
+    /* While the server's backlog is full, EPOLLOUT tells when it has taken the call. */
+    struct epoll_event e = {.events = c->greeted ? EPOLLIN | EPOLLRDHUP : EPOLLOUT, .data.ptr = c};
+    if (epoll_ctl(poller, again ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &e)) die("epoll_ctl");
 }
 
 static void start_call(int hold) {
@@ -140,21 +140,15 @@ static void start_call(int hold) {
     c->serial = ++serials;
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (c->fd < 0) die("socket");
-    int on = 1;
-    setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-    struct sockaddr_in us = {.sin_family = AF_INET}, server = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    us.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)(c->serial % SOURCES));
+    struct sockaddr_in server = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (bind(c->fd, (struct sockaddr *)&us, sizeof us)) die("bind");
-    struct epoll_event e = {.events = EPOLLIN | EPOLLOUT, .data.ptr = c};
-    if (epoll_ctl(poller, EPOLL_CTL_ADD, c->fd, &e)) die("epoll_ctl");
     live++;
     if (!hold) started++;
     c->began = clock_ns();
     if (connect(c->fd, (struct sockaddr *)&server, sizeof server) && errno != EINPROGRESS)
         end_call(c, 0);
     else
-        greet(c);
+        greet(c, 0);
 }
 
 static void reply(struct call *c) {
@@ -244,10 +238,12 @@ static void round_of_events(uint64_t next) {
         struct call *c = events[i].data.ptr;
         if (c->fd < 0) continue;
         if (!c->greeted && events[i].events & EPOLLOUT) {
-            greet(c);
+            greet(c, 1);
             if (c->fd < 0) continue;
         }
-        if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) readable(c);
+        if (events[i].events & EPOLLRDHUP && c->seen[HANGUP])
+            end_call(c, 1);
+        else if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) readable(c);
     }
 }
 

@@ -6,13 +6,12 @@ limit it. A server's CPU and memory are those of its whole process; CPU includes
 
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +50,8 @@ class Load:
     generator_late_us: int
     cpu_us: float
     """CPU of the server per call, microseconds."""
+    generator_cpu_us: float
+    """CPU of the generator per call, microseconds."""
     waited_ms: float
     """How long the server was ready to run while others had its processor, all threads together."""
 
@@ -61,7 +62,8 @@ class Held:
 
     calls: int
     bytes_each: float
-    beside: Load
+    answered: Spread
+    turnaround: Spread
 
 
 @dataclass
@@ -102,7 +104,7 @@ class Served:
         self._process = process
         self._tools = tools
         self.folder = folder
-        self.completed = 0
+        self._completed = self._abandoned = 0
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
@@ -111,8 +113,30 @@ class Served:
 
     def load(self, *options: str) -> Load:
         """Runs the generator against it."""
-        before = self._used()
-        return self._load(self._generator(options), before)
+        return self.begin(*options)()
+
+    def begin(self, *options: str) -> Callable[[], Load]:
+        """Starts the generator; what is returned waits for its end."""
+        before, generator = self._used(), self._generator(options)
+
+        def finish() -> Load:
+            seen = self._seen(generator)
+            self._settled()
+            cpu, waited = (after - earlier for after, earlier in zip(self._used(), before, strict=True))
+            return Load(
+                calls=seen["calls"],
+                failed=seen["failed"],
+                calls_per_second=seen["calls_per_second"],
+                turnaround=Spread(**seen["turnaround"]),
+                answered=Spread(**seen["answered"]),
+                generator_cpu_share=seen["generator_cpu_share"],
+                generator_late_us=seen["generator_late_us"],
+                cpu_us=1e6 * cpu / max(1, seen["calls"] + seen["failed"]),
+                generator_cpu_us=1e6 * seen["generator_cpu_share"] / max(1.0, seen["calls_per_second"]),
+                waited_ms=1e3 * waited,
+            )
+
+        return finish
 
     def hold(self, calls: int, *options: str) -> Held:
         """Leaves so many calls waiting for a key, and then places new ones beside them."""
@@ -122,14 +146,18 @@ class Served:
         assert generator.stdout is not None
         if generator.stdout.readline() != "held\n":
             raise RuntimeError("the calls could not all be brought to wait")
-        self.settled(calls)
+        self._settled(waiting=calls)
         bytes_each = (self._memory() - memory) / calls
-        before = self._used()
         generator.stdin.write("\n")
         generator.stdin.flush()
-        return Held(calls, bytes_each, self._load(generator, before))
+        seen = self._seen(generator)
+        if seen["failed"]:
+            raise RuntimeError(f"{seen['failed']} calls failed beside those that wait")
+        self._abandoned += calls
+        self._settled()
+        return Held(calls, bytes_each, Spread(**seen["answered"]), Spread(**seen["turnaround"]))
 
-    def settled(self, held: int) -> None:
+    def _settled(self, waiting: int = 0) -> None:
         """Returns when the rows and steps of all calls are in the engine's database; others have none.
 
         Raises:
@@ -138,7 +166,8 @@ class Served:
         file = self.folder / "trunx.db"
         if not file.exists():
             return
-        wanted = (self.completed + held, self.completed, self.completed * STEPS)
+        ended = self._completed + self._abandoned
+        wanted = (ended + waiting, ended, self._completed * STEPS + self._abandoned)
         deadline = time.monotonic() + _PATIENCE
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
             while (there := database.execute(_ROWS).fetchone()) != wanted:
@@ -152,25 +181,13 @@ class Served:
             _pinned(processors()[1], program), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def _load(self, generator: subprocess.Popen[str], before: tuple[float, float]) -> Load:
+    def _seen(self, generator: subprocess.Popen[str]) -> dict[str, Any]:
         printed, _ = generator.communicate()
         if not printed:
             raise RuntimeError("the load generator failed; its own words are on stderr")
         seen: dict[str, Any] = json.loads(printed)
-        self.completed += seen["calls"]
-        self.settled(0)
-        cpu, waited = (after - earlier for after, earlier in zip(self._used(), before, strict=True))
-        return Load(
-            calls=seen["calls"],
-            failed=seen["failed"],
-            calls_per_second=seen["calls_per_second"],
-            turnaround=Spread(**seen["turnaround"]),
-            answered=Spread(**seen["answered"]),
-            generator_cpu_share=seen["generator_cpu_share"],
-            generator_late_us=seen["generator_late_us"],
-            cpu_us=1e6 * cpu / max(1, seen["calls"] + seen["failed"]),
-            waited_ms=1e3 * waited,
-        )
+        self._completed += seen["calls"]
+        return seen
 
     def _used(self) -> tuple[float, float]:
         """Seconds on a processor, and seconds ready but without one, of the process and its children."""
@@ -189,8 +206,11 @@ class Served:
 
 
 @contextmanager
-def serving(tools: Tools, kind: str) -> Iterator[Served]:
-    """Starts a server of `tests.bench.servers`, or the canned one in C (`ceiling`), on its processor."""
+def serving(tools: Tools, kind: str, *, sounds: str | None = None) -> Iterator[Served]:
+    """Starts a server of `tests.bench.servers`, or the canned one in C (`ceiling`), on its processor.
+
+    With `sounds`, the URL of an Asterisk's sounds folder, it works for that one, on any processor.
+    """
     program = (
         [str(tools.folder / "ceiling")]
         if kind == "ceiling"
@@ -198,13 +218,12 @@ def serving(tools: Tools, kind: str) -> Iterator[Served]:
     )
     with tempfile.TemporaryDirectory(prefix="trunx-bench-") as folder:
         process = subprocess.Popen(
-            _pinned(processors()[0], [*program, folder]),
+            [*program, folder] if sounds else _pinned(processors()[0], [*program, folder]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            # The engine writes a line a call, as in production; whoever looks for the others' words finds them.
-            stderr=subprocess.DEVNULL if kind == "engine" else None,
             text=True,
             cwd=_HERE.parents[1],
+            env=os.environ | ({"TRUNX_SOUNDS_URL": sounds} if sounds else {}),
         )
         try:
             yield Served(process, tools, Path(folder))
@@ -213,8 +232,7 @@ def serving(tools: Tools, kind: str) -> Iterator[Served]:
 
 
 def _pinned(processor: int, program: list[str]) -> list[str]:
-    taskset = shutil.which("taskset")
-    return [taskset, "-c", str(processor), *program] if taskset else program
+    return ["taskset", "-c", str(processor), *program]
 
 
 def _family(pid: int) -> Iterator[int]:

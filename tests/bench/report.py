@@ -1,16 +1,28 @@
 """Prints what was measured, and each target of the issue with the figure that meets it or does not."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from statistics import median
 
-from tests.bench.measure import Held, Load
+from tests.bench.measure import Held, Load, processors
+from tests.bench.real import FRAME_MS, Comparison
 
 
 @dataclass
 class Figures:
-    """Everything that one benchmark measured: runs by server and concurrent calls, waiting calls by server."""
+    """Everything that one benchmark measured.
+
+    Attributes:
+        runs: throughput by server and concurrent calls.
+        held: waiting calls by server.
+        steady: the engine under a steady load, and the floor beside it.
+        real: calls on a real Asterisk, or why there are none.
+    """
 
     runs: dict[str, dict[int, list[Load]]] = field(default_factory=dict)
     held: dict[str, Held] = field(default_factory=dict)
+    steady: tuple[Load, Load] | None = None
+    real: Comparison | str | None = None
 
     def rate(self, kind: str, concurrent: int) -> float:
         """Calls a second of the best round."""
@@ -20,12 +32,37 @@ class Figures:
         """Microseconds of CPU a call, of the best round."""
         return min(load.cpu_us for load in self.runs[kind][concurrent])
 
+    def ratios(self, kind: str, other: str, concurrent: int) -> tuple[float, float]:
+        """How many times as fast as `other`: by calls a second, and by CPU a call."""
+        return (
+            self.rate(kind, concurrent) / self.rate(other, concurrent),
+            self.cpu(other, concurrent) / self.cpu(kind, concurrent),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One promise of the issue: what, the figure, and whether it was kept."""
+
+    what: str
+    figure: str
+    verdict: str
+
 
 def show(figures: Figures) -> None:
-    """Prints tables and targets."""
-    print("six commands a call; best of the rounds; ratios by calls/s (by CPU a call)")
+    """Prints the tables and the targets."""
+    if figures.runs:
+        _show_throughput(figures)
+    if isinstance(figures.real, Comparison):
+        _show_real(figures.real)
+    for target in targets(figures):
+        print(f"{target.verdict:15}{target.what:77}{target.figure}")
+
+
+def _show_throughput(figures: Figures) -> None:
+    print("Six commands a call; the best of the rounds; ratios by calls/s (by CPU a call).\n")
     print(
-        f"{'':18}{'calls/s 50':>11}{'500':>8}{'CPU us 50':>11}{'500':>7}{'B/waiting':>11}"
+        f"{'server':18}{'calls/s 50':>11}{'500':>8}{'CPU us 50':>11}{'500':>7}{'B/waiting':>11}"
         f"{'of floor 50':>14}{'500':>13}{'x panoramisk 50':>18}{'500':>13}"
     )
     for kind in figures.runs:
@@ -33,13 +70,130 @@ def show(figures: Figures) -> None:
         print(
             f"{kind:18}{figures.rate(kind, 50):11,.0f}{figures.rate(kind, 500):8,.0f}"
             f"{figures.cpu(kind, 50):11,.1f}{figures.cpu(kind, 500):7,.1f}{held:>11}"
-            f"{_ratio(figures, kind, 'floor', 50):>14}{_ratio(figures, kind, 'floor', 500):>13}"
-            f"{_ratio(figures, kind, 'panoramisk', 50):>18}{_ratio(figures, kind, 'panoramisk', 500):>13}"
+            f"{_shown(figures, kind, 'floor', 50):>14}{_shown(figures, kind, 'floor', 500):>13}"
+            f"{_shown(figures, kind, 'panoramisk', 50):>18}{_shown(figures, kind, 'panoramisk', 500):>13}"
         )
+    loads = [load for by in figures.runs.values() for runs in by.values() for load in runs]
+    generator = min(load.generator_cpu_us for load in loads)
+    server, driver = processors()
+    print(
+        f"\nServers on processor {server}, the generator on {driver}, at {generator:.0f} us of CPU a call: "
+        f"its limit is {1e6 / generator:,.0f} calls/s; ceiling is\na canned server in C. "
+        f"Calls: {sum(load.calls for load in loads):,}, failed: {sum(load.failed for load in loads)}."
+    )
+    if "floor" in figures.runs:
+        floor = [load for runs in figures.runs["floor"].values() for load in runs]
+        waited = 1000 * sum(load.waited_ms for load in floor)
+        ran = sum(load.cpu_us * load.calls for load in floor)
+        print(
+            f"Others took {waited / (waited + ran):.0%} of the floor's processor; much of it makes calls/s "
+            "and latencies\nfigures of the machine, and leaves CPU a call to compare by."
+        )
+    if "engine" in figures.runs:
+        print("engine: the rows and steps of all its calls were found in its database.")
+    print()
 
 
-def _ratio(figures: Figures, kind: str, other: str, concurrent: int) -> str:
+def _show_real(real: Comparison) -> None:
+    print("Real Asterisk: ms between the beginnings of the two prompts, and from the answer to the first.")
+    for way, single in real.single.items():
+        crowd = real.crowd[way]
+        begins = sorted(call.begin for call in single), sorted(call.begin for call in crowd)
+        print(
+            f"  {way:8} one at a time ({len(single)}): median {real.median_between(way):.1f}, "
+            f"from the answer {median(begins[0]):.1f};  {real.at_once} at once ({len(crowd)}): "
+            f"99th percentile {real.p99_between(way):.1f}, from the answer {median(begins[1]):.1f}"
+        )
+    print()
+
+
+def targets(figures: Figures) -> Iterator[Target]:
+    """The issue's promises about what was measured."""
+    for kind, other, at_least in (
+        ("agi", "floor", {50: 0.75, 500: 0.75}),
+        ("agi-asyncio", "panoramisk", {50: 2.0, 500: 2.0}),
+        ("engine", "floor", {50: 0.35, 500: 0.35}),
+        ("engine", "panoramisk", {50: 1.5, 500: 2.0}),
+    ):
+        if kind in figures.runs and other in figures.runs:
+            for concurrent, wanted in at_least.items():
+                yield _throughput(figures, kind, other, concurrent, wanted)
+    for kind, at_most in (("agi", 7 * 1024), ("engine", 10 * 1024)):
+        if kind in figures.held:
+            held = figures.held[kind]
+            what = f"{kind}: at most {at_most:,} bytes per waiting call ({held.calls:,} waiting)"
+            yield _at_most(what, held.bytes_each, at_most, f"{held.bytes_each:,.0f}")
+    if "engine" in figures.held:
+        held = figures.held["engine"]
+        yield _at_most(
+            f"engine: a new call is answered in under 20 ms, {held.calls:,} waiting (p99)",
+            held.answered.p99_us,
+            20_000,
+            f"p50 {_ms(held.answered.p50_us)}, p99 {_ms(held.answered.p99_us)}, "
+            f"longest {_ms(held.answered.max_us)} of {held.answered.count} calls",
+        )
+    if figures.steady is not None:
+        yield from _steady(*figures.steady)
+    if isinstance(figures.real, Comparison):
+        yield from _real(figures.real)
+    elif figures.real is not None:
+        yield Target("real Asterisk: as quick as native dialplan", figures.real, "NOT MEASURED")
+
+
+def _throughput(figures: Figures, kind: str, other: str, concurrent: int, wanted: float) -> Target:
+    by_rate, by_cpu = figures.ratios(kind, other, concurrent)
+    match by_rate >= wanted, by_cpu >= wanted:
+        case True, True:
+            verdict = "met"
+        case False, True:
+            verdict = "met by CPU"
+        case True, False:
+            verdict = "met by calls/s"
+        case _:
+            verdict = "NOT MET"
+    what = f"{kind}: at least {wanted} times {other} at {concurrent} concurrent calls"
+    return Target(what, f"{by_rate:.2f} by calls/s, {by_cpu:.2f} by CPU a call", verdict)
+
+
+def _steady(engine: Load, floor: Load) -> Iterator[Target]:
+    seen, beside = engine.turnaround, floor.turnaround
+    yield _at_most(
+        "engine: turnaround p99 under 5 ms with 500 calls live",
+        seen.p99_us,
+        5_000,
+        f"p50 {_ms(seen.p50_us)}, p99 {_ms(seen.p99_us)} of {seen.count} commands",
+    )
+    seconds = engine.calls / engine.calls_per_second
+    yield _at_most(
+        f"engine: no pause over 50 ms in {seconds:.0f} s",
+        seen.max_us,
+        50_000,
+        f"longest {_ms(seen.max_us)} ({seen.over_50_ms} commands over 50 ms); the floor beside it "
+        f"{_ms(beside.max_us)} ({beside.over_50_ms}); waited {engine.waited_ms:.0f} ms for the processor",
+    )
+
+
+def _real(real: Comparison) -> Iterator[Target]:
+    """A figure of ours below native's is no merit and no fault: only what a caller waits longer counts."""
+    single = real.median_between("engine") - real.median_between("native")
+    crowd = real.p99_between("engine") - real.p99_between("native")
+    for what, more, frames in (
+        ("real Asterisk: equal to native dialplan to the frame, median of one call", single, 1),
+        (f"real Asterisk: within two frames, 99th percentile of {real.at_once} at once", crowd, 2),
+    ):
+        yield _at_most(what, more, frames * FRAME_MS, f"{more:+.1f} ms, {more / FRAME_MS:+.2f} frames")
+
+
+def _at_most(what: str, value: float, limit: float, figure: str) -> Target:
+    return Target(what, figure, "met" if value <= limit else "NOT MET")
+
+
+def _shown(figures: Figures, kind: str, other: str, concurrent: int) -> str:
     if other not in figures.runs:
         return ""
-    rate = figures.rate(kind, concurrent) / figures.rate(other, concurrent)
-    return f"{rate:.2f} ({figures.cpu(other, concurrent) / figures.cpu(kind, concurrent):.2f})"
+    by_rate, by_cpu = figures.ratios(kind, other, concurrent)
+    return f"{by_rate:.2f} ({by_cpu:.2f})"
+
+
+def _ms(microseconds: float) -> str:
+    return f"{microseconds / 1000:.1f} ms"

@@ -19,7 +19,7 @@ Audio = npt.NDArray[np.float32]
 
 RATE = 8000
 FRAME = RATE // 50
-_QUIET = 0.005  # -46 dBFS: above the noise of an idle codec, far below speech
+QUIET = 0.005  # -46 dBFS: above the noise of an idle codec, far below speech
 
 
 class Found(NamedTuple):
@@ -75,7 +75,7 @@ def find(prompt: Audio, heard: Audio, at_least: float = 0.6, head: float | None 
         head: match only so many seconds from the prompt's first sound: finds prompts that a key cut off later
             than that.
     """
-    sounding = np.flatnonzero(np.abs(prompt) > _QUIET)
+    sounding = np.flatnonzero(np.abs(prompt) > QUIET)
     if not sounding.size:
         raise ValueError("the prompt is silent")
     first, past = int(sounding[0]), int(sounding[-1]) + 1
@@ -110,7 +110,7 @@ def first(prompt: Audio, heard: Audio, at_least: float = 0.6, head: float | None
 def silences(heard: Audio, at_least: float = 0.1) -> list[Silence]:
     """The stretches of whole 20 ms frames without sound, of at least so many seconds."""
     frames = heard[: len(heard) // FRAME * FRAME].reshape(-1, FRAME)
-    quiet = np.abs(frames).max(axis=1, initial=0) < _QUIET
+    quiet = np.abs(frames).max(axis=1, initial=0) < QUIET
     edges = np.flatnonzero(np.diff(np.concatenate(([False], quiet, [False])).astype(np.int8)))
     stretches = (Silence(begin / 50, (end - begin) / 50) for begin, end in edges.reshape(-1, 2).tolist())
     return [stretch for stretch in stretches if stretch.seconds >= at_least]

@@ -50,6 +50,7 @@ class Heard:
         seconds: from the answer to the end, by Asterisk's clock; 0 when nobody answered.
         cause: Q.850 cause of the end, as the world's Asterisk saw it (16 normal, 17 busy, 1 unallocated
             number ...).
+        began: Unix time of the answer, to compare with the timestamps of AMI events; 0 when nobody answered.
     """
 
     audio: Audio
@@ -57,6 +58,7 @@ class Heard:
     ended_by: Literal["caller", "far"]
     seconds: float
     cause: int
+    began: float = 0.0
 
 
 class LiveCall:
@@ -212,7 +214,8 @@ class LiveCall:
             return Heard(played([], 0, 0), False, ended_by, 0.0, cause)
         since, port = self._answered_at()
         self._world.tap.take()
-        return Heard(played(self._world.tap.packets(port), since, when), True, ended_by, when - since, cause)
+        audio = played(self._world.tap.packets(port), since, when)
+        return Heard(audio, True, ended_by, when - since, cause, since)
 
 
 class World(Asterisk):

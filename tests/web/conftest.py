@@ -29,9 +29,12 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
 
     # One task opens and closes: what is inside has task groups, and fixtures end in another task.
     keeping = asyncio.create_task(keep())
-    keeping.add_done_callback(
-        lambda task: opened.done() or opened.set_exception(task.exception() or EOFError())
-    )
+
+    def failed(task: asyncio.Task[None]) -> None:
+        if not opened.done():
+            opened.set_exception(task.exception() or EOFError("the house closed before it was open"))
+
+    keeping.add_done_callback(failed)
     yield await opened
     done.set()
     await keeping

@@ -1,6 +1,7 @@
 """The API as tests use it: the real adapters behind a real server on a free port, and an HTTP client."""
 
 import asyncio
+import io
 import itertools
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -76,7 +77,7 @@ class Client:
             sent.setdefault("Authorization", f"Bearer {self.secret}")
         if body is not None:
             sent.setdefault("Content-Type", JSON)
-        data = body if body is None or isinstance(body, str | bytes) else json.dumps(body)
+        data = body if body is None or isinstance(body, str | bytes | io.IOBase) else json.dumps(body)
         url = URL(self.url + path, encoded=True)
         async with self._session.request(
             method, url, data=data, headers=sent, allow_redirects=False

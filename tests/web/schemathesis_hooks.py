@@ -25,17 +25,16 @@ def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any])
     # An Idempotency-Key is valid once: with another body it is refused.
     if case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = uuid.uuid4().hex
-    if isinstance(case.body, dict):
+    if case.path in {"/ivr", "/ivr/{id}"} and isinstance(case.body, dict):
         # The id of an IVR may be repeated in a change of it, not changed.
         if case.method == "PATCH":
             case.body.pop("id", None)
-        if isinstance(case.body.get("nodes"), dict):
-            _aim(case.body)
+        _aim(case.body)
 
 
 def _aim(document: dict[str, Any]) -> None:
     """The targets in a tree are names of its own nodes, and a change does not remove what others aim at."""
-    nodes = document["nodes"] = {name: node for name, node in document["nodes"].items() if node is not None}
+    nodes = {name: node for name, node in (document.get("nodes") or {}).items() if node is not None}
     some = next(iter(nodes), None)
     for node in nodes.values():
         for name in ("timeout_node", "exhausted_node"):
@@ -46,5 +45,9 @@ def _aim(document: dict[str, Any]) -> None:
         # To JSON Schema 3.0 is an integer; a tree is read more strictly.
         if "attempts" in node:
             node["attempts"] = int(node["attempts"])
+    if nodes:
+        document["nodes"] = nodes
+    else:
+        document.pop("nodes", None)
     if document.get("start") is not None:
         document["start"] = some

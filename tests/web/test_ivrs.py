@@ -1,11 +1,12 @@
 """Trees over HTTP: the contract's examples as they are printed, and what is refused."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.web.house import Client, House, new_did
+from tests.web.house import Client, House, new_did, open_house
 from trunx.domain.sound import sound_name
 
 CREATE = """{
@@ -42,13 +43,15 @@ async def test_the_contract_s_tree_is_created_as_it_is_printed(ada: Client) -> N
     assert (await ada.get("/ivr/qualify-business")).body == got.body
 
 
-async def test_the_contract_s_assignment(ada: Client) -> None:
-    await ada.post("/ivr", CREATE)
-    got = await ada.post("/ivr/qualify-business/assign", '{ "did": "+19495551234" }')
-    assert got.status == 200
-    assert got.body == {"id": "qualify-business", "did": "+19495551234", "formerIvr": None}
-    assert (await ada.get("/ivr/qualify-business")).body["dids"] == ["+19495551234"]
-    await ada.delete("/dids/+19495551234")
+async def test_the_contract_s_assignment(tmp_path: Path) -> None:
+    # In a house of its own: the number is the contract's, and other tests may have it in theirs.
+    async with open_house(tmp_path) as house:
+        ada = await house.client("Ada")
+        await ada.post("/ivr", CREATE)
+        got = await ada.post("/ivr/qualify-business/assign", '{ "did": "+19495551234" }')
+        assert got.status == 200
+        assert got.body == {"id": "qualify-business", "did": "+19495551234", "formerIvr": None}
+        assert (await ada.get("/ivr/qualify-business")).body["dids"] == ["+19495551234"]
 
 
 async def test_missing_audio_is_a_warning_until_it_exists(house: House, ada: Client) -> None:

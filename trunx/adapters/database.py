@@ -6,6 +6,7 @@ database that was down when we started is used as soon as it is there.
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -273,6 +274,9 @@ def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", "trunx.adapters:migrations")
     config.attributes["connection"] = connection
+    logging.getLogger("alembic").setLevel(
+        logging.WARNING
+    )  # its notes at every start tell an operator nothing
     try:
         command.upgrade(config, "head")
     except CommandError as error:

@@ -1,14 +1,15 @@
 """Opt-outs that the database could not take: a file of JSON lines, on the disk before `write` returns.
 
 Replaying moves the file aside under a second name, brings its entries to the database, and only then deletes
-it. A crash at any moment leaves one of the two names, and adding an entry twice changes nothing.
+it. A crash at any moment leaves one of the two names, and adding an entry twice changes nothing. Locks on
+files keep writers and replays apart, because several processes may share the data folder.
 """
 
 import asyncio
+import fcntl
 import os
-import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -37,10 +38,9 @@ class Journal:
         self._path = path
         self._replaying = path.with_name(path.name + ".replaying")
         self._damaged = path.with_name(path.name + ".damaged")
-        # A thread's lock, held where the file is touched: a cancelled `write` goes on in its thread, and
-        # must not meet a replay there.
-        self._turn = threading.Lock()
-        self._one_replay = asyncio.Lock()
+        # Held in the thread that touches the file: a cancelled `write` goes on there.
+        self._turn = path.with_name(f".{path.name}.turn")
+        self._replay = path.with_name(f".{path.name}.replay")
 
     @property
     def waiting(self) -> bool:
@@ -55,8 +55,12 @@ class Journal:
     async def replay_for_ever(self, suppressions: Suppressions) -> None:
         """`replay` now and every few seconds."""
         while True:
-            with suppress(UnavailableError):
+            try:
                 await self.replay(suppressions)
+            except UnavailableError:
+                pass  # the database has logged it
+            except OSError as error:
+                _log.exception("opt-outs on disk cannot be brought to the database", problem=str(error))
             await asyncio.sleep(REPLAY_EVERY)
 
     async def replay(self, suppressions: Suppressions) -> int:
@@ -64,11 +68,12 @@ class Journal:
 
         Raises:
             UnavailableError: the database is still away, and all entries are kept.
+            OSError: the file cannot be read or moved.
         """
+        brought = 0
         if not self.waiting:
-            return 0
-        async with self._one_replay:
-            brought = 0
+            return brought
+        with suppress(BlockingIOError), _locked(self._replay, fcntl.LOCK_EX | fcntl.LOCK_NB):
             # Twice when a former run ended in the middle: first its file, then what was written since.
             while lines := await asyncio.to_thread(self._aside):
                 entries = await self._read(lines)
@@ -81,9 +86,8 @@ class Journal:
         return brought
 
     def _append(self, path: Path, line: bytes) -> None:
-        with self._turn:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            is_new = not path.exists()
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _locked(self._turn):
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 size = os.fstat(descriptor).st_size
@@ -95,12 +99,12 @@ class Journal:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            if is_new:
-                _sync_folder(path.parent)
+            # Every time: who made the file may have been killed before its name was on the disk.
+            _sync_folder(path.parent)
 
     def _aside(self) -> list[bytes]:
         """The lines to replay, in a file that nobody appends to."""
-        with self._turn:
+        with _locked(self._turn):
             if not self._replaying.exists():
                 if not self._path.exists():
                     return []
@@ -110,7 +114,7 @@ class Journal:
             return self._replaying.read_bytes().split(b"\n")
 
     def _forget(self) -> None:
-        with self._turn:
+        with _locked(self._turn):
             self._replaying.unlink()
             _sync_folder(self._path.parent)
 
@@ -142,6 +146,17 @@ class Journal:
             file=str(self._damaged),
             problem=problem,
         )
+
+
+@contextmanager
+def _locked(path: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Holds the lock of a file. Raises `BlockingIOError` when `how` says not to wait for it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

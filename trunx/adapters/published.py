@@ -15,6 +15,7 @@ from typing import Self
 
 import structlog
 from redis.asyncio import Redis
+from sqlalchemy.exc import SQLAlchemyError
 
 from trunx.adapters.database import Database
 from trunx.adapters.redis import FAILURES
@@ -28,7 +29,7 @@ from trunx.domain.records import Line
 LINES_KEPT = 10_000  # last answers, for when neither store answers; each may hold a tree of its own
 HEAL_EVERY = 1.0  # seconds between two looks at whether the cache is complete
 _LONGEST_BACKOFF = 5.0
-_PORTION = 500  # DIDs published with one command
+_PORTION = 100  # DIDs published with one command: with their documents, 25 MB at the very most
 
 _log = structlog.get_logger()
 
@@ -113,6 +114,9 @@ class Published:
                 failures += 1
             except UnavailableError:
                 failures += 1
+            except SQLAlchemyError:
+                failures += 1
+                _log.exception("the cache cannot be brought up to date: calls may walk an older version")
             else:
                 failures = 0
                 self._trust()

@@ -27,7 +27,7 @@ from trunx.domain.call import Call, EndReason, Event, Status, Step
 from trunx.domain.errors import UnavailableError
 
 GATHER = 0.1  # seconds that rows wait for others before they are written
-BATCH = 1_000  # rows of one table in a transaction; also what starts a write before `GATHER` is over
+BATCH = 500  # rows of one table in a transaction; also what starts a write before `GATHER` is over
 MOST_WAITING = 100_000  # rows kept while the database is away; then the oldest steps go first
 CLOSE_DEADLINE = 10.0  # seconds to write the rest when we end
 _LONGEST_BACKOFF = 5.0
@@ -115,8 +115,7 @@ class Recorder:
     async def __aexit__(self, *_: object) -> None:
         if self._writer is not None:
             self._writer.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._writer
+            await asyncio.gather(self._writer, return_exceptions=True)
         try:
             async with asyncio.timeout(CLOSE_DEADLINE):
                 await self.flush()

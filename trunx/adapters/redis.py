@@ -47,7 +47,9 @@ async def open_redis(url: str) -> AsyncIterator[RedisServer]:
         client: Redis = Redis.from_url(
             url,
             socket_connect_timeout=1.0,
-            socket_timeout=2.0,
+            # No timeout of its own: it sends under `asyncio.wait_for`, which before Python 3.12 now and then
+            # swallows a cancellation. Whoever sends a command sets its deadline around it.
+            socket_timeout=None,
             # Its own retries would take seconds, and would hide from us that the server was away.
             retry=Retry(NoBackoff(), 0),
             client_name="trunx",
@@ -55,7 +57,9 @@ async def open_redis(url: str) -> AsyncIterator[RedisServer]:
     except ValueError:
         raise ValueError("not a Redis URL: redis://host:6379/0, rediss://... or unix:///path") from None
     target = urlsplit(url)
-    place = target.path if target.scheme == "unix" else f"{target.hostname}:{target.port or 6379}"
+    place = (
+        target.path if target.scheme == "unix" else f"{target.hostname or 'localhost'}:{target.port or 6379}"
+    )
     try:
         yield RedisServer(client, place)
     finally:

@@ -116,8 +116,13 @@ class Shelf:
     async def clear(self) -> None:
         """Removes everything of ours, the tide first."""
         await self._client.unlink(_TIDE)
-        async for key in self._client.scan_iter(match="trunx:did:*", count=1_000):
-            await self._client.unlink(key)
+        for pattern in ("trunx:did:*", "trunx:tree:*"):
+            cursor = -1
+            while cursor:
+                async with asyncio.timeout(WRITE_DEADLINE):
+                    cursor, keys = await self._client.scan(max(cursor, 0), match=pattern, count=1_000)
+                    if keys:
+                        await self._client.unlink(*keys)
 
 
 def _number(written: bytes | None) -> int | None:

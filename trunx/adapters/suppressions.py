@@ -1,6 +1,7 @@
-"""The do-not-call lists in the database; ten thousand entries are one statement."""
+"""The do-not-call lists in the database; ten thousand entries are one transaction of ten statements."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Row, delete, select
@@ -12,6 +13,8 @@ from trunx.adapters.tables import suppressions
 from trunx.domain.errors import NotFoundError
 from trunx.domain.records import Page, Rows, Suppression
 
+_PORTION = 1_000  # rows of one statement: writing them as JSON holds up the event loop for 3 ms
+
 
 class Suppressions:
     """Fulfils the port of the same name."""
@@ -21,11 +24,14 @@ class Suppressions:
         self._bulk = Bulk(database.dialect, suppressions, "DO NOTHING")
 
     async def add(self, entries: Sequence[Suppression]) -> int:
-        if not entries:
-            return 0
+        # In one order, so that two lists with the same numbers do not wait for each other.
+        ordered = sorted(entries, key=attrgetter("account", "number"))
+        added = 0
         async with self._database.writing() as connection:
-            added = await connection.execute(self._bulk.statement, {"rows": self._bulk.rows(entries)})
-        return int(added.rowcount)
+            for start in range(0, len(ordered), _PORTION):
+                rows = self._bulk.rows(ordered[start : start + _PORTION])
+                added += (await connection.execute(self._bulk.statement, {"rows": rows})).rowcount
+        return added
 
     async def get(self, account: str, number: str) -> Suppression:
         query = select(suppressions).where(suppressions.c.account == account, suppressions.c.number == number)

@@ -54,18 +54,23 @@ async def open_valkey(folder: Path) -> AsyncIterator[RedisServer]:
     folder = _private(folder)
     path = folder / "valkey.sock"
     async with open_redis(f"unix://{path}") as server:
-        keeper = asyncio.create_task(_keep(folder, server.client), name="valkey")
+        answered = asyncio.Event()
+        keeper = asyncio.create_task(_keep(folder, server.client, answered), name="valkey")
         try:
             await _answers(server.client, keeper, folder)
+            answered.set()
             yield server
         finally:
             keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await keeper
+            await asyncio.gather(keeper, return_exceptions=True)
 
 
-async def _keep(folder: Path, client: Redis) -> None:
-    """Runs the server as long as we hold the lock, which is until we are cancelled."""
+async def _keep(folder: Path, client: Redis, answered: asyncio.Event) -> None:
+    """Runs the server from when we get the lock until we are cancelled.
+
+    Raises:
+        ValkeyError: the server ended before it ever answered.
+    """
     with _locked_file(folder / "valkey.lock") as lock:
         while True:
             try:
@@ -77,16 +82,22 @@ async def _keep(folder: Path, client: Redis) -> None:
         with suppress(*FAILURES):
             await client.shutdown(nosave=True)
         while True:
-            await _run(folder)
+            try:
+                end = f"exit code {await _run(folder)}"
+            except OSError as error:  # no memory or no process left for it
+                end = str(error)
+            if not answered.is_set():
+                raise ValkeyError(end)
             _log.error(
                 "the embedded Valkey ended and is started again; calls read the database meanwhile",
+                end=end,
                 log=str(folder / "valkey.log"),
             )
             await asyncio.sleep(_LOCK_EVERY)
 
 
-async def _run(folder: Path) -> None:
-    """One life of the server."""
+async def _run(folder: Path) -> int:
+    """One life of the server; its exit code."""
     arguments = [
         *("--port", "0", "--unixsocket", str(folder / "valkey.sock"), "--unixsocketperm", "700"),
         *("--save", "", "--appendonly", "no", "--dir", str(folder)),
@@ -100,7 +111,7 @@ async def _run(folder: Path) -> None:
         start_new_session=True,  # Ctrl+C at our terminal is ours to handle; the server ends after us
     )
     try:
-        await process.wait()
+        return await process.wait()
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)

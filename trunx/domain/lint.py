@@ -1,9 +1,13 @@
 """What is allowed in a tree and still worth a word: warnings that go with the answer to a save."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from trunx.domain.ivr import Gather, Node, Tree
+
+_Ways = Mapping[str, set[str]]
+"""Where a call can go from each node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,20 +21,20 @@ class Warning:  # noqa: A001 - the API's own word
 
 def warnings(tree: Tree, has_audio: Callable[[str], bool]) -> list[Warning]:
     """Everything odd about `tree`, in the order of its nodes; `has_audio` tells which audio can be played."""
-    reached = _closure({tree.start}, {name: _targets(node) for name, node in tree.nodes.items()})
-    ends = {name for name, node in tree.nodes.items() if not isinstance(node, Gather)}
-    leaving = _closure(ends, _reversed({name: _key_targets(node) for name, node in tree.nodes.items()}))
+    ways = {name: _targets(node) for name, node in tree.nodes.items()}
+    reached = _closure({tree.start}, ways)
+    circling = _circling(tree, ways)
     found: list[Warning] = []
     for name, node in tree.nodes.items():
         if name not in reached:
             found.append(Warning("unreachable-node", name, f"no call can reach node {name!r}"))
-        if name not in leaving:
+        if name in circling:
             found.append(
                 Warning(
                     "no-way-out",
                     name,
-                    f"no key pressed at node {name!r} or after it ever reaches an action: "
-                    "callers leave only when attempts are used up",
+                    f"node {name!r} is in a circle that no key leaves: callers go round until they are "
+                    "silent or their attempts are used up",
                 )
             )
         if isinstance(node, Gather) and node.attempts == 1 and node.timeout_node != name:
@@ -67,24 +71,61 @@ def _key_targets(node: Node) -> set[str]:
 
 
 def _targets(node: Node) -> set[str]:
+    """Where a call can go from `node`: a node that gives up at the first silence never takes timeout_node."""
     if not isinstance(node, Gather):
         return set()
     exits = {node.exhausted_node} if node.exhausted_node is not None else set()
-    return set(node.keys.values()) | {node.timeout_node} | exits
+    silence = {node.timeout_node} if node.attempts > 1 else set()
+    return set(node.keys.values()) | silence | exits
 
 
-def _reversed(edges: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
-    back: dict[str, set[str]] = {name: set() for name in edges}
-    for name, targets in edges.items():
+def _circling(tree: Tree, ways: _Ways) -> set[str]:
+    """The nodes of every circle that no key leaves."""
+    found: set[str] = set()
+    for part in _strong_parts(ways):
+        if all(_key_targets(tree.nodes[name]) <= part and ways[name] & part for name in part):
+            found |= part
+    return found
+
+
+def _strong_parts(ways: _Ways) -> Iterator[set[str]]:
+    """The largest sets of nodes that can all reach one another (Kosaraju); a node in no circle is alone."""
+    back: dict[str, set[str]] = {name: set() for name in ways}
+    for name, targets in ways.items():
         for target in targets:
             back[target].add(name)
-    return back
+    placed: set[str] = set()
+    for name in reversed(_finished(ways)):
+        if name not in placed:
+            part = _closure({name}, back, placed)
+            placed |= part
+            yield part
 
 
-def _closure(roots: set[str], edges: Mapping[str, Iterable[str]]) -> set[str]:
+def _finished(ways: _Ways) -> list[str]:
+    """All nodes, each after those that can only be reached through it; without recursion, for long chains."""
+    order: list[str] = []
+    seen: set[str] = set()
+    for root in ways:
+        pending = [] if root in seen else [(root, iter(ways[root]))]
+        seen.add(root)
+        while pending:
+            name, targets = pending[-1]
+            fresh = next((target for target in targets if target not in seen), None)
+            if fresh is None:
+                order.append(name)
+                pending.pop()
+            else:
+                seen.add(fresh)
+                pending.append((fresh, iter(ways[fresh])))
+    return order
+
+
+def _closure(roots: set[str], ways: _Ways, without: AbstractSet[str] = frozenset()) -> set[str]:
+    """`roots` and whatever can be reached from them, not going through `without`."""
     seen, pending = set(roots), list(roots)
     while pending:
-        fresh = [target for target in edges[pending.pop()] if target not in seen]
-        seen.update(fresh)
+        fresh = ways[pending.pop()] - seen - without
+        seen |= fresh
         pending.extend(fresh)
     return seen

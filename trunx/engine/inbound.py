@@ -51,8 +51,8 @@ class Inbound:
     async def __call__(self, channel: Channel) -> None:
         """One call. Returning without a hangup lets the dialplan go on, which apologises."""
         environment = channel.environment()
-        path, _, query = environment.get("agi_network_script", "").strip("/").partition("?")
-        if path not in (AGI_PATH, ""):
+        path, _, query = environment.get("agi_network_script", "").partition("?")
+        if path.strip("/") not in (AGI_PATH, ""):
             log.error("the dialplan asks for an AGI script that does not exist", script=path, known=AGI_PATH)
             return
         did = await self._did(channel, query, environment)

@@ -26,6 +26,9 @@ STOCK_BEEP = "beep"
 NOTHING = ""
 """GET DATA with an empty name only waits (ran on Asterisk 22.10)."""
 
+FRAME = 0.02
+"""Seconds of sound that Asterisk plays at once; a file with less (an upload that failed) is no sound."""
+
 
 @dataclass(slots=True)
 class Heard:
@@ -103,7 +106,7 @@ class Speaker:
                 await self._play(STOCK_BEEP, heard)
 
     async def _gather(self, sound: str, wait: float, heard: Heard) -> None:
-        seconds = self._sounds.seconds(sound)
+        seconds = self._length(sound)
         started = monotonic()
         whole = False
         try:
@@ -113,7 +116,7 @@ class Speaker:
             heard.ms = _milliseconds(monotonic() - started - (wait if whole else 0), seconds, whole=whole)
 
     async def _play(self, sound: str, heard: Heard) -> None:
-        seconds = self._sounds.seconds(sound)
+        seconds = self._length(sound)
         started = monotonic()
         whole = False
         try:
@@ -121,6 +124,13 @@ class Speaker:
             heard.key, whole = playback.key, playback.key is None and not playback.stopped
         finally:
             heard.ms = _milliseconds(monotonic() - started, seconds, whole=whole)
+
+    def _length(self, sound: str) -> float | None:
+        """How long `sound` plays, when that is known. What does not fill a frame, Asterisk plays as silence."""
+        seconds = self._sounds.seconds(sound)
+        if seconds is not None and seconds < FRAME:
+            raise SoundError(f"there is no sound in {sound!r}")
+        return seconds
 
     def _failed(self, node: str, audio: str) -> None:
         AUDIO_FAILED.inc()

@@ -21,6 +21,7 @@ from trunx.web.problems import (
     INVALID_JSON,
     INVALID_PATH,
     INVALID_QUERY,
+    INVALID_REQUEST,
     NOT_JSON,
     Fault,
     Kind,
@@ -48,6 +49,8 @@ async def read(request: web.Request, model: type[Model]) -> Model:
             text = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise ProblemError(BODY_TOO_LARGE, f"at most {MAX_BODY_BYTES:,} bytes are accepted") from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise ProblemError(INVALID_REQUEST, "the body breaks off, or is not packed as it says") from None
     except TimeoutError:
         raise ProblemError(BODY_TIMEOUT, f"it was not complete after {BODY_SECONDS:.0f} seconds") from None
     if len(text) > _THREAD_BYTES:
@@ -70,7 +73,7 @@ def _parsed(text: bytes, model: type[Model]) -> Model:
 def _is_json(text: bytes) -> bool:
     """Whether anybody would call `text` JSON, though it is not accepted here (a key that stands twice)."""
     try:
-        json.loads(text)
+        json.loads(text.decode())
     except (ValueError, RecursionError):
         return False
     return True

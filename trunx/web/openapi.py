@@ -1,6 +1,7 @@
 """OpenAPI 3.1, made of the same operations and models that answer requests."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -52,6 +53,7 @@ def document(resources: Resources, public_url: str, version: str) -> Schema:
         "security": [{"key": []}],
         "tags": [{"name": tag} for tag in resources],
         "paths": paths,
+        "x-problems": _problems(resources),
         "components": {
             "schemas": reference.components,
             "securitySchemes": {
@@ -63,6 +65,15 @@ def document(resources: Resources, public_url: str, version: str) -> Schema:
             },
         },
     }
+
+
+def _problems(resources: Resources) -> list[Schema]:
+    """Every kind of problem, for `/docs`, where the `type` of each leads."""
+    kinds = {problems.NOT_FOUND, problems.METHOD_NOT_ALLOWED}
+    for group in resources.values():
+        for operation in group:
+            kinds.update(operation.all_problems)
+    return [asdict(kind) for kind in sorted(kinds, key=lambda kind: (kind.status, kind.code))]
 
 
 class _Schemas(GenerateJsonSchema):

@@ -89,6 +89,7 @@ class Operation:
             found.append(problems.INVALID_PATH)
         if "body" in self.reads:
             found += [
+                problems.INVALID_REQUEST,
                 problems.INVALID_JSON,
                 problems.BODY_TIMEOUT,
                 problems.BODY_TOO_LARGE,

@@ -53,6 +53,9 @@ function example(schema, all, depth = 0) {
   const some = schema.anyOf || schema.oneOf;
   if (some) return example(some[0], all, depth + 1);
   if (schema.type === "array") return [example(schema.items, all, depth + 1)];
+  if (schema.type === "object" && schema.minProperties) {
+    return { name: example(schema.additionalProperties, all, depth + 1) };
+  }
   if (schema.type === "object") {
     const required = schema.required || [];
     const names = Object.keys(schema.properties || {});
@@ -144,16 +147,8 @@ function drawSchema(name, schema) {
   return make("details", { id: "schema-" + name }, make("summary", {}, make("code", { textContent: name })), inside);
 }
 
-function drawProblems(description) {
-  const kinds = new Map();
-  for (const operations of Object.values(description.paths)) {
-    for (const operation of Object.values(operations)) {
-      for (const [status, response] of Object.entries(operation.responses)) {
-        for (const [, code, title] of response.description.matchAll(/`([a-z-]+)`: ([^.]*)\./g)) kinds.set(code, [status, title]);
-      }
-    }
-  }
-  return make("table", {}, ...[...kinds].sort((a, b) => a[1][0] - b[1][0]).map(([code, [status, title]]) =>
+function drawProblems(kinds) {
+  return make("table", {}, ...kinds.map(({ status, code, title }) =>
     make("tr", { id: code }, make("td", { className: "mono", textContent: status }),
       make("td", {}, make("code", { textContent: code })), make("td", { textContent: title }))));
 }
@@ -186,7 +181,7 @@ async function draw() {
   }
   contents.append(make("b", {}, make("a", { href: "#problems", textContent: "Problems" })),
     make("b", {}, make("a", { href: "#schemas", textContent: "Schemas" })));
-  main.append(make("h2", { id: "problems", textContent: "Problems" }), drawProblems(description),
+  main.append(make("h2", { id: "problems", textContent: "Problems" }), drawProblems(description["x-problems"]),
     make("h2", { id: "schemas", textContent: "Schemas" }),
     ...Object.entries(all).map(([name, schema]) => drawSchema(name, schema)));
   open();

@@ -1,0 +1,141 @@
+"""What a caller was told, as a list of prompts; and spoken audio for trees, made of Asterisk's core sounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sounds import DEMO, ENGINE
+from tests.peers.asterisk import Asterisk
+from tests.peers.hearing import QUIET, RATE, Audio, find, load_gsm, load_ulaw
+from trunx.domain.sound import sound_name
+
+HEAD = 0.4
+"""Seconds of a prompt by which it is first looked for; several of ours begin with the same words."""
+_ALIKE = 0.85
+_STEP = 0.1
+_LATE = 0.2
+
+
+class Told(NamedTuple):
+    """One prompt in what a caller heard: when it began, and how many seconds of it were heard."""
+
+    at: float
+    prompt: str
+    seconds: float
+
+    @property
+    def end(self) -> float:
+        """When it ended, or was cut off."""
+        return self.at + self.seconds
+
+
+def seconds(audio: Audio) -> float:
+    """How long it plays."""
+    return len(audio) / RATE
+
+
+@cache
+def shipped() -> Mapping[str, Audio]:
+    """The engine's own prompts and those of the demo tree, by their names."""
+    return {name: load_ulaw(prompt.path) for name, prompt in {**ENGINE, **DEMO}.items()}
+
+
+def told(heard: Audio, *more: Mapping[str, Audio]) -> list[Told]:
+    """Every prompt that was heard, whole or cut off, in order of time.
+
+    Args:
+        heard: what the caller heard.
+        more: audio of trees, beside what we ship, by name.
+    """
+    prompts = dict(shipped())
+    for some in more:
+        prompts.update(some)
+    places = sorted(
+        _follow(name, prompt, heard, place.at)
+        for name, prompt in prompts.items()
+        for place in find(prompt, heard, 0.9, HEAD)
+    )
+    # Prompts that begin alike are found at one place: the one that goes on alike is it. And one may hold another
+    # (a menu says "1" twice): what lies within a prompt is a part of it.
+    single: list[Told] = []
+    for place in places:
+        if single and place.at - single[-1].at < HEAD / 2:
+            single[-1] = max(single[-1], place, key=lambda one: one.seconds)
+        elif not single or place.at > single[-1].end - HEAD / 2:
+            single.append(place)
+    return single
+
+
+def names(prompts: list[Told]) -> list[str]:
+    """Only which, in order."""
+    return [one.prompt for one in prompts]
+
+
+def _follow(name: str, prompt: Audio, heard: Audio, at: float) -> Told:
+    """How far the prompt that began there was heard.
+
+    On a busy machine a packet comes late now and then, and what follows is heard that much later.
+    """
+    begin, step, late = round(at * RATE), round(_STEP * RATE), round(_LATE * RATE)
+    along = max(0, -begin)  # its silent beginning may lie before the answer
+    while along < len(prompt):
+        here, there = prompt[along : along + step], heard[begin + along : begin + along + step]
+        common = min(len(here), len(there))
+        if not common:
+            break
+        if not _alike(here[:common], there[:common]):
+            if not np.abs(here).max() > QUIET:
+                break
+            again = find(here, heard[begin + along : begin + along + step + late], _ALIKE)
+            if not again or again[0].at < 0:
+                break
+            begin += round(again[0].at * RATE)
+        along += common
+    return Told(at, name, along / RATE)
+
+
+def _alike(here: Audio, there: Audio) -> bool:
+    own, other = float(np.dot(here, here)), float(np.dot(there, there))
+    quiet = len(here) * QUIET**2
+    if own < quiet:
+        return other < 4 * quiet  # a pause within the prompt
+    return float(np.dot(here, there)) > _ALIKE * float(np.sqrt(own * other))
+
+
+class Shelf:
+    """Audio of one account on the pbx, made of its core sounds: `say("menu", "digits/4", "digits/2")`.
+
+    Attributes:
+        audio: what was made, by name.
+    """
+
+    def __init__(self, pbx: Asterisk, account: str) -> None:
+        self._core = pbx.sounds / "en"
+        self._sounds = pbx.sounds
+        self._account = account
+        self.audio: dict[str, Audio] = {}
+
+    def path(self, name: str, ending: str) -> Path:
+        """The file that Asterisk plays for the audio of that name."""
+        path = self._sounds / (sound_name(self._account, name) + ending)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def say(self, name: str, *core: str) -> str:
+        """Puts core sounds together to one audio, and returns the name that a node gives it.
+
+        GSM frames have 20 ms each and nothing about the file, so files are put together as they are.
+        """
+        path = self.path(name, ".gsm")
+        path.write_bytes(b"".join((self._core / f"{one}.gsm").read_bytes() for one in core))
+        self.audio[name] = load_gsm(path)
+        return f"{name}.wav"
+
+    def digits(self, name: str, number: str) -> str:
+        """An audio that says the digits."""
+        return self.say(name, *(f"digits/{digit}" for digit in number))

@@ -1,0 +1,255 @@
+"""`trunx serve` in a process of its own, as an operator starts it, and its API as a user calls it.
+
+Its log is JSON lines on standard error, so that a test can wait for what the server says. The data folder and
+the ports stay the same over restarts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sqlite3
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import aiohttp
+
+from dialplan.names import AGI_PATH
+
+ROOT = Path(__file__).parents[2]
+KEY = "tk_live_" + "7" * 48
+_ESTABLISHED = "01"  # include/net/tcp_states.h, as /proc/net/tcp writes it
+
+T = TypeVar("T")
+
+
+async def eventually(ask: Callable[[], Awaitable[T | None]], within: float = 8.0) -> T:
+    """The first answer of `ask` that is not None, asked again and again.
+
+    Raises:
+        AssertionError: there was none in so many seconds.
+    """
+    try:
+        async with asyncio.timeout(within):
+            while True:
+                answer = await ask()
+                if answer is not None:
+                    return answer
+                await asyncio.sleep(0.03)
+    except TimeoutError:
+        raise AssertionError(f"not so within {within} s: {ask}") from None
+
+
+class Trunx:
+    """One server; `start` it, call its API, end it as it pleases the storyboard.
+
+    Attributes:
+        log: the lines it has logged, of all its lives.
+    """
+
+    def __init__(self, folder: Path, sounds: Path, settings: dict[str, str]) -> None:
+        self.folder = folder
+        self.sounds = sounds
+        self.log: list[dict[str, Any]] = []
+        self.agi_port = _free_port()
+        self._http_port = _free_port()
+        self._settings = settings
+        self._process: Process | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._said = asyncio.Condition()
+        self._client = aiohttp.ClientSession(
+            f"http://127.0.0.1:{self._http_port}", headers={"Authorization": f"Bearer {KEY}"}
+        )
+
+    @classmethod
+    @asynccontextmanager
+    async def serving(cls, folder: Path, sounds: Path, **settings: str) -> AsyncIterator[Self]:
+        """A started server with the demo tree; `settings` are further TRUNX_ variables."""
+        trunx = cls(folder, sounds, settings)
+        try:
+            await trunx.start()
+            yield trunx
+        finally:
+            await trunx.kill()
+            await trunx._client.close()
+
+    @property
+    def agi_url(self) -> str:
+        """What the dialplan calls."""
+        return f"agi://127.0.0.1:{self.agi_port}/{AGI_PATH}"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file, for those that look at it from outside."""
+        return self.folder / "trunx.db"
+
+    @property
+    def account(self) -> str:
+        """The id of the only account, which is also its folder of sounds."""
+        with closing(sqlite3.connect(self.database)) as connection:
+            ((account,),) = connection.execute("SELECT id FROM accounts").fetchall()
+        return str(account)
+
+    @property
+    def sessions(self) -> int:
+        """How many connections from Asterisk are open: one a call."""
+        local = f":{self.agi_port:04X}"
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return sum(row[1].endswith(local) and row[3] == _ESTABLISHED for row in rows)
+
+    async def start(self) -> None:
+        """Starts it and returns when it is ready."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TRUNX_")}
+        environment |= {
+            "TRUNX_DATA_DIR": str(self.folder),
+            "TRUNX_HTTP_PORT": str(self._http_port),
+            "TRUNX_AGI_PORT": str(self.agi_port),
+            "TRUNX_SOUNDS_URL": self.sounds.as_uri(),
+            "TRUNX_API_KEY": KEY,
+            "TRUNX_DEMO": "1",
+            "TRUNX_LOG_JSON": "1",
+        }
+        environment |= {f"TRUNX_{name.upper()}": value for name, value in self._settings.items()}
+        begin = len(self.log)
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", "import trunx.cli; trunx.cli.main()", "serve"),
+            cwd=ROOT,
+            env=environment,
+            stdin=DEVNULL,
+            stdout=DEVNULL,
+            stderr=PIPE,
+            limit=1 << 20,
+        )
+        self._reading = asyncio.create_task(self._read(self._process))
+        line = await self.says("ready", within=20.0, since=begin)
+        assert line["event"] == "ready", f"the server did not start: {self.log[begin:]}"
+
+    async def terminate(self) -> None:
+        """Sends SIGTERM and returns at once."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+
+    async def ended(self) -> int:
+        """Waits for the end of the process; its exit code."""
+        assert self._process is not None
+        assert self._reading is not None
+        await self._reading
+        code = await self._process.wait()
+        self._process = None
+        return code
+
+    async def stop(self) -> None:
+        """Ends it as an operator does."""
+        await self.terminate()
+        assert await self.ended() == 0
+
+    async def kill(self) -> None:
+        """Ends it as a crash does (SIGKILL); nothing happens when it does not run."""
+        if self._process is not None:
+            if self._process.returncode is None:
+                self._process.kill()
+            await self.ended()
+
+    async def says(self, event: str, within: float = 8.0, since: int = 0, **facts: str) -> dict[str, Any]:
+        """The first line of the log from `since` on that says so; `exited` when the process is gone before.
+
+        Raises:
+            TimeoutError: nothing of the kind in so many seconds.
+        """
+
+        def found() -> dict[str, Any] | None:
+            for line in self.log[since:]:
+                if line["event"] == "exited":
+                    return line
+                if line["event"] == event and all(line.get(name) == fact for name, fact in facts.items()):
+                    return line
+            return None
+
+        async with asyncio.timeout(within), self._said:
+            await self._said.wait_for(lambda: found() is not None)
+        line = found()
+        assert line is not None
+        return line
+
+    async def ask(self, method: str, path: str, body: object = None, **query: str) -> tuple[int, Any]:
+        """One request; the answer's status and JSON."""
+        async with self._client.request(method, path, json=body, params=query) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    async def get(self, path: str, **query: str) -> Any:
+        """The answer to a GET that must succeed."""
+        status, answer = await self.ask("GET", path, **query)
+        assert status == 200, answer
+        return answer
+
+    async def publish(self, ivr: str, did: str, nodes: dict[str, Any], **fields: Any) -> None:
+        """Creates an IVR and puts it behind a number."""
+        status, answer = await self.ask("POST", "/ivr", {"id": ivr, "nodes": nodes, **fields})
+        assert status == 201, answer
+        status, answer = await self.ask("POST", f"/ivr/{ivr}/assign", {"did": did})
+        assert status == 200, answer
+
+    async def is_suppressed(self, number: str) -> bool:
+        """Whether the number is on the do-not-call list, asked once."""
+        status, _ = await self.ask("GET", f"/suppression/{number}")
+        return status == 200
+
+    async def row(self, caller: str = "", did: str = "", *, ended: bool = True) -> dict[str, Any]:
+        """The only call of that caller, or to that number, as soon as it is kept, and over if that is asked for."""
+        query = {"from": caller} if caller else {"to": did}
+
+        async def kept() -> dict[str, Any] | None:
+            calls = (await self.get("/api/voice", **query))["calls"]
+            assert len(calls) < 2, calls
+            if not calls or (ended and calls[0]["endedAt"] is None):
+                return None
+            return dict(calls[0])
+
+        return await eventually(kept)
+
+    async def steps_of(self, call: dict[str, Any]) -> list[dict[str, Any]]:
+        """The steps of a call."""
+        steps: list[dict[str, Any]] = (await self.get(f"/api/voice/{call['id']}/steps"))["steps"]
+        return steps
+
+    async def no_sessions(self, within: float = 3.0) -> None:
+        """Waits until no connection from Asterisk is open."""
+
+        async def none() -> bool | None:
+            return self.sessions == 0 or None
+
+        await eventually(none, within)
+
+    async def _read(self, process: Process) -> None:
+        assert process.stderr is not None
+        while written := await process.stderr.readline():
+            try:
+                line = json.loads(written)
+            except ValueError:
+                line = {"event": written.decode("utf-8", "replace").rstrip()}
+            await self._note(line)
+        await self._note({"event": "exited", "code": await process.wait()})
+
+    async def _note(self, line: dict[str, Any]) -> None:
+        async with self._said:
+            self.log.append(line)
+            self._said.notify_all()
+
+
+def left(steps: list[dict[str, Any]]) -> list[tuple[str, str, str | None]]:
+    """The way through the tree in short: (node, how it was left, key)."""
+    return [(step["node"], step["left"], step["key"]) for step in steps]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,67 @@
+"""No account sees or touches what another one owns, whatever it asks for."""
+
+import pytest
+
+from tests.web.house import Client, House, new_did
+from tests.web.test_calls import call
+from trunx.web.application import RESOURCES
+from trunx.web.operation import Operation
+
+TREE = {"id": "menu", "nodes": {"bye": {"action": "hangup"}}}
+GUARDED = [operation for group in RESOURCES.values() for operation in group if not operation.open]
+# What to send where a body is needed; none of it needs a thing of the other account.
+BODIES = {
+    ("PATCH", "/ivr/{id}"): {"language": "es"},
+    ("POST", "/ivr/{id}/assign"): {"did": "+12025550123"},
+    ("PATCH", "/dids/{did}"): {"label": "mine"},
+}
+
+
+@pytest.mark.parametrize("operation", GUARDED, ids=lambda one: f"{one.method} {one.path}")
+async def test_another_account_s_things_do_not_exist(
+    house: House, ada: Client, bob: Client, operation: Operation
+) -> None:
+    did, number = new_did(), "+12025550111"
+    one = call(bob.account, 0)
+    house.recorder.call(one)
+    await house.recorder.flush()
+    await bob.post("/ivr", TREE)
+    await bob.post("/dids", {"did": did, "ivr": "menu"})
+    await bob.post("/suppression", {"number": number})
+    names = {"/ivr": "menu", "/dids": did, "/suppression": number, "/api/voice": one.id}
+    root = next(prefix for prefix in names if operation.path.startswith(prefix))
+    path = operation.path.format(id=names[root], did=did, number=number)
+
+    if operation.path != path:
+        before = await bob.get(
+            operation.path.format(id=names[root], did=did, number=number).removesuffix("/assign")
+        )
+        assert before.status == 200
+        got = await ada.ask(operation.method, path, BODIES.get((operation.method, operation.path)))
+        assert got.status == 404
+        assert got.code == operation.absent.code
+        after = await bob.get(path.removesuffix("/assign"))
+        assert after.body == before.body
+    elif operation.method == "GET":
+        assert (await bob.get(path)).body["count"] == 1
+        assert (await ada.get(path)).body["count"] == 0
+    else:
+        # What is created is one's own: the same name in two accounts is two things, but for DIDs.
+        bodies = {"/ivr": TREE, "/dids": {"did": new_did()}, "/suppression": {"number": number}}
+        assert (await ada.post(path, bodies[path])).status == 201
+        assert (await bob.get(path)).body["count"] == 1
+
+
+@pytest.mark.parametrize("operation", GUARDED, ids=lambda one: f"{one.method} {one.path}")
+async def test_no_operation_forgets_to_ask_for_the_key(stranger: Client, operation: Operation) -> None:
+    got = await stranger.ask(
+        operation.method, operation.path.format(id="menu", did="12025550111", number="1")
+    )
+    assert (got.status, got.code) == (401, "invalid-key")
+
+
+async def test_an_idempotency_key_belongs_to_its_account(ada: Client, bob: Client) -> None:
+    for client in (ada, bob):
+        got = await client.post("/ivr", TREE, Idempotency_Key="same")
+        assert got.status == 201
+        assert "Idempotency-Replayed" not in got.headers

