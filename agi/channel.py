@@ -6,18 +6,18 @@ Asterisk still runs it leaves a reply that nobody can tell from the next one's, 
 
 import asyncio
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, NoReturn, Protocol
 
 from agi import protocol
 from agi.errors import CallEndedError, CommandError, DisconnectedError, HangupError, SoundError
 from agi.protocol import Reply, State, encode
 
+_CLOSED = State.CLOSED
+
 ALL_KEYS = "0123456789*#"
 """Escape digits for STREAM FILE: a key outside the set is swallowed in silence (`ast_waitstream`, file.c)."""
 
 _KEYS = frozenset("0123456789ABCD*#")
-_PLAYBACK_CONTROL = range(1000, 1005)
-"""AMI ControlPlayback ends a playback with one of these, which are no keys (AST_CONTROL_STREAM_*)."""
 
 _ANSWER = encode("ANSWER")
 _HANGUP = encode("HANGUP")
@@ -75,14 +75,15 @@ class Channel:
     command table of res_agi.c).
     """
 
-    __slots__ = ("_greeting", "_loop", "_transport", "_waiter", "told", "wire")
+    __slots__ = ("_greeting", "_line", "_transport", "_waiter", "loop", "told", "wire")
 
     def __init__(self, wire: protocol.Protocol, transport: Transport, greeting: bytes) -> None:
         self.wire = wire
         self.told = False  # the handler has been told that the call is over
         self._greeting = greeting
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._transport = transport
+        self._line = b""
         self._waiter: asyncio.Future[Reply] | None = None
 
     def environment(self) -> dict[str, str]:
@@ -115,7 +116,7 @@ class Channel:
         """Answers the call. Takes about half a second on a channel that has not sent media yet."""
         reply = await self._carry_out(_ANSWER)
         if reply.result == "-1":
-            await self._number(reply, None)
+            await self._failed(None)
 
     async def hangup(self) -> None:
         """Hangs the channel up."""
@@ -128,10 +129,10 @@ class Channel:
             SoundError: there is no such sound, or it cannot be played.
         """
         reply = await self._carry_out(_stream_file("STREAM FILE", sound, keys))
-        code = await self._number(reply, sound)
-        if code in _PLAYBACK_CONTROL:
-            return Playback(None, reply.endpos or 0, stopped=True)
-        return Playback(_character(code), reply.endpos or 0, stopped=False)
+        if reply.result == "-1":
+            await self._failed(sound)
+        key = _character(reply.result)
+        return Playback(key, reply.endpos or 0, stopped=key is None and reply.result != "0")
 
     async def get_data(self, sound: str, wait: float = 6, max_digits: int = 1) -> Digits:
         """Plays `sound` and collects up to `max_digits` keys; any key interrupts the sound and is kept.
@@ -143,21 +144,21 @@ class Channel:
         """
         line = _get_data("GET DATA", sound, round(wait * 1000), max_digits)
         reply = await self._carry_out(line)
-        if reply.result == "-1":
-            await self._number(reply, sound)
-        digits = (
-            reply.result if reply.result.isalnum() and reply.result.isascii() else _only_keys(reply.result)
-        )
+        result = reply.result
+        if result == "-1":
+            await self._failed(sound)
+        digits = result if result.isalnum() and result.isascii() else _only_keys(result)
         timed_out = reply.text == "timeout"
-        stopped = len(digits) != len(reply.result)
+        stopped = len(digits) != len(result)
         terminated = not stopped and not timed_out and len(digits) < max_digits
         return Digits(digits, timed_out, terminated, stopped)
 
     async def wait_for_digit(self, wait: float) -> str | None:
         """The next key, or None after `wait` seconds."""
         reply = await self._carry_out(encode("WAIT FOR DIGIT", round(wait * 1000)))
-        code = await self._number(reply, None)
-        return None if code in _PLAYBACK_CONTROL else _character(code)
+        if reply.result == "-1":
+            await self._failed(None)
+        return _character(reply.result)
 
     async def get_variable(self, name: str) -> str | None:
         """The value of a channel variable, or None when it is not set. Allowed after a hangup."""
@@ -197,41 +198,42 @@ class Channel:
 
     async def _carry_out(self, line: bytes) -> Reply:
         """Sends one command and waits for its one reply."""
-        if self.wire.state is State.CLOSED:
+        if self.wire.state is _CLOSED:
             raise self.ended()
         data = self.wire.send(line)
-        waiter = self._waiter = self._loop.create_future()
+        self._line = line
+        waiter: asyncio.Future[Reply] = self.loop.create_future()
+        self._waiter = waiter
         self._transport.write(data)
         try:
-            reply: Reply = await waiter
+            return await waiter
         except asyncio.CancelledError:
-            if not waiter.done() or waiter.cancelled():
+            if waiter.cancelled():
                 self.wire.close()
                 self._transport.abort()
             raise
         finally:
             self._waiter = None
-        if reply.code == 200:
-            return reply
-        if reply.code == 511:
-            self.told = True
-            raise HangupError("the caller has hung up")
-        name = line.decode("utf-8", "replace").strip()
-        raise CommandError(f"Asterisk refused {name!r}: {reply.code} {reply.text}", reply.code)
 
-    async def _number(self, reply: Reply, sound: str | None) -> int:
-        """The reply's result as a number; -1 is told apart: is the caller gone, or is it the sound?"""
-        code = _integer(reply.result)
-        if code != -1:
-            return code
+    async def _failed(self, sound: str | None) -> NoReturn:
+        """A command has answered -1, which is told apart: is the caller gone, or is it the sound?"""
         await self.status()
         raise SoundError(f"Asterisk cannot play {sound!r}") if sound else CommandError("the command failed")
 
     def replied(self, reply: Reply) -> None:
         """For the connection: the reply to the running command has come."""
         waiter = self._waiter
-        if waiter is not None and not waiter.done():
+        if waiter is None or waiter.done():
+            return
+        if reply.code == 200:
             waiter.set_result(reply)
+        elif reply.code == 511:
+            self.told = True
+            waiter.set_exception(HangupError("the caller has hung up"))
+        else:
+            name = self._line.decode("utf-8", "replace").strip()
+            message = f"Asterisk refused {name!r}: {reply.code} {reply.text}"
+            waiter.set_exception(CommandError(message, reply.code))
 
     def lost(self) -> None:
         """For the connection: nothing more will come."""
@@ -255,7 +257,9 @@ def _integer(result: str) -> int:
         return 0
 
 
-def _character(code: int) -> str | None:
+def _character(result: str) -> str | None:
+    """The key of a result like "49". AMI ControlPlayback ends one with 1000 or more, which is none."""
+    code = _integer(result)
     return chr(code) if 0 < code < 128 else None
 
 

@@ -81,6 +81,10 @@ class State(Enum):
     CLOSED = "closed"
 
 
+_GREETING, _IDLE, _BUSY, _CLOSED = State
+"""Read at every command: looking a member up in its Enum costs as much as all else that is done there."""
+
+
 def encode(*words: str | int) -> bytes:
     r"""The command line of `words`, quoted as `parse_args` in res_agi.c reads them.
 
@@ -128,7 +132,7 @@ class Protocol:
     )
 
     def __init__(self) -> None:
-        self.state = State.GREETING
+        self.state = _GREETING
         self.hung_up = False
         self._buffer = b""
         self._bytes = self._lines = 0  # come since the last command
@@ -144,9 +148,9 @@ class Protocol:
         Raises:
             ConcurrencyError: another command is running, or the wire is closed or not greeted yet.
         """
-        if self.state is not State.IDLE:
+        if self.state is not _IDLE:
             raise ConcurrencyError(f"a command cannot be sent while the wire is {self.state.value}")
-        self.state = State.BUSY
+        self.state = _BUSY
         self._bytes = self._lines = 0
         self._exec = line.startswith(b"EXEC ")
         self._plain = not (self._exec or self._after_exec or self._buffer or self._block)
@@ -154,10 +158,23 @@ class Protocol:
 
     def close(self) -> None:
         """Nothing more is sent or heard."""
-        self.state = State.CLOSED
+        self.state = _CLOSED
         self._plain = False
         self._buffer = b""
         self._block = self._split = None
+
+    def plain_reply(self, data: bytes) -> Reply | None:
+        """The reply to the running command, when `data` is just that and short; else None, for `receive`.
+
+        Nearly always one short reply arrives by itself, and one that came before.
+        """
+        if not self._plain or len(data) >= _SHORT:
+            return None
+        reply = _alone(data)
+        if reply is not None:
+            self._plain = False
+            self.state = _IDLE
+        return reply
 
     def receive(self, data: bytes) -> Sequence[Event]:
         """What `data` completes, in order.
@@ -166,13 +183,6 @@ class Protocol:
             ProtocolError: the peer is no Asterisk, or breaks a limit. The wire is closed, and what else came
                 in `data` is dropped.
         """
-        if self._plain and len(data) < _SHORT:
-            # Nearly always one short reply arrives by itself, and one that came before.
-            events = _alone(data)
-            if events:
-                self._plain = False
-                self.state = State.IDLE
-                return events
         try:
             return self._general(data)
         except ProtocolError:
@@ -182,9 +192,9 @@ class Protocol:
     def _general(self, data: bytes) -> Sequence[Event]:
         events: list[Event] = []
         self._plain = False
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return events
-        if self.state is State.GREETING:
+        if self.state is _GREETING:
             rest = self._greeting(self._buffer + data, events)
             if rest is None:
                 return events
@@ -208,7 +218,7 @@ class Protocol:
         if end < 0:
             self._buffer = buffer
             return None
-        self.state = State.IDLE
+        self.state = _IDLE
         events.append(Greeted(buffer[:end]))
         return buffer[end + 2 :]
 
@@ -231,7 +241,7 @@ class Protocol:
                 return
             whole, self._block = "\n".join([*self._block, line[4:]]), None
             events.extend(self._complete(Reply(520, "", whole)))
-        elif (self.state is State.BUSY or self._after_exec) and line[:3].isdecimal() and line[3:4] == " ":
+        elif (self.state is _BUSY or self._after_exec) and line[:3].isdecimal() and line[3:4] == " ":
             if line.startswith("1"):
                 return  # 100 Trying, of GOSUB: the reply is still to come
             if line.startswith("200 result=") and "(" in line and not _closed(line):
@@ -247,20 +257,19 @@ class Protocol:
                 # `handle_exec` returns what the application returned, and 1 happens to be RESULT_SHOWUSAGE:
                 # after its 200 the usage of EXEC follows, which nobody asked for (res_agi.c).
                 return ()
-        if self.state is not State.BUSY:
+        if self.state is not _BUSY:
             return ()
-        self.state = State.IDLE
+        self.state = _IDLE
         if self._exec and reply.result == "1":
             self._after_exec = True
         return (reply,)
 
 
 @lru_cache(maxsize=4096)
-def _alone(data: bytes) -> tuple[Reply, ...]:
-    """The one reply that `data` is, or nothing when it is anything else."""
+def _alone(data: bytes) -> Reply | None:
     line = data[:-1].decode("latin-1")
     whole = data.startswith(b"200 result=") and data.endswith(b"\n") and "\n" not in line
-    return (_parse(line),) if whole and ("(" not in line or _closed(line)) else ()
+    return _parse(line) if whole and ("(" not in line or _closed(line)) else None
 
 
 def _closed(line: str) -> bool:

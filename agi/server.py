@@ -9,12 +9,11 @@ import contextlib
 import logging
 import signal
 import socket
-import struct
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from types import TracebackType
-from typing import Self, assert_never, cast
+from typing import Any, Self, assert_never, cast
 
 from agi import protocol
 from agi.channel import Channel
@@ -23,13 +22,11 @@ from agi.protocol import Greeted, HungUp, Reply
 
 log = logging.getLogger("agi")
 
-Handler = Callable[[Channel], Awaitable[None]]
+Handler = Callable[[Channel], Coroutine[Any, Any, None]]
 
 _READ = 256 * 1024
 """Bytes read at once. All connections of a server read into one buffer: the loop empties it before it reads
 again. The default loop's own way takes a fresh 256 KiB for every read, which halves its speed."""
-
-_RESET = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +78,8 @@ class Server:
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         # A burst of calls must find room: with asyncio's own backlog of 100 Asterisk's connect times out.
-        self._listener = await loop.create_server(
-            lambda: _Connection(self), self._host, self._port, backlog=4096
-        )
+        shell = _Buffered if isinstance(loop, asyncio.BaseEventLoop) else _Streamed
+        self._listener = await loop.create_server(lambda: shell(self), self._host, self._port, backlog=4096)
         for listening in self._listener.sockets:
             # Inherited by what is accepted: a host that vanished without a word is noticed in minutes.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -166,7 +162,7 @@ class Server:
         if self._allow and not any(connection.peer() in network for network in self._allow):
             log.warning("a connection from %s is refused: not an allowed address", connection.peer())
             return False
-        if self._listener is None or self._full():
+        if self._listener is None:
             return False
         self._strangers[connection] = None
         if len(self._strangers) > self.limits.strangers:
@@ -181,7 +177,8 @@ class Server:
             return False
         self._sessions.add(connection)
         self._empty.clear()
-        connection.task = asyncio.get_running_loop().create_task(self._run(channel, connection))
+        task = connection.task = channel.loop.create_task(self._handler(channel))
+        task.add_done_callback(connection.done)
         return True
 
     def gone(self, connection: "_Connection") -> None:
@@ -202,21 +199,17 @@ class Server:
             )
         return True
 
-    async def _run(self, channel: Channel, connection: "_Connection") -> None:
-        try:
-            await self._handler(channel)
-        except CallEndedError:
-            pass  # the ordinary end of a call
-        except Exception as error:
-            # The outermost door of a session: one call's fault is told and stays that call's. A handler's
-            # TaskGroup wraps what it lets out.
-            if not isinstance(error, ExceptionGroup) or error.split(CallEndedError)[1] is not None:
-                log.exception("the handler of an AGI session failed")
-        finally:
-            connection.finish()
-            self._sessions.discard(connection)
-            if not self._sessions:
-                self._empty.set()
+    def ended(self, connection: "_Connection", task: asyncio.Task[None]) -> None:
+        """A call's handler has ended; the outermost door of its session."""
+        connection.finish()
+        self._sessions.discard(connection)
+        if not self._sessions:
+            self._empty.set()
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, ExceptionGroup):
+            error = error.split(CallEndedError)[1]
+        if error is not None and not isinstance(error, CallEndedError):
+            log.error("the handler of an AGI session failed", exc_info=error)
 
     async def _watch_deadlines(self) -> None:
         """One task looks after all deadlines: a timer for each command would cost every call."""
@@ -231,7 +224,7 @@ class Server:
                 session.check(now, self.limits.reply)
 
 
-class _Connection(asyncio.BufferedProtocol):
+class _Connection:
     """One socket: feeds the wire and hands its events on."""
 
     __slots__ = ("_channel", "_server", "_transport", "_watched", "_wire", "since", "task")
@@ -249,19 +242,23 @@ class _Connection(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         self.since = asyncio.get_running_loop().time()
         if not self._server.arrived(self):
-            self._refuse()
+            self.abort()
 
     def peer(self) -> IPv4Address | IPv6Address:
         """Where the connection comes from."""
         known = self._transport.get_extra_info("peername") if self._transport is not None else None
         return ip_address(known[0] if known else "0.0.0.0")  # noqa: S104 - no bind: the unknown address
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the protocol's signature
-        return self._server.buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
+    def received(self, data: bytes) -> None:
+        """What has come from Asterisk."""
+        reply = self._wire.plain_reply(data)
+        if reply is not None and self._channel is not None:
+            self._channel.replied(reply)
+            if self._wire.hung_up:
+                self._end_work_soon()
+            return
         try:
-            events = self._wire.receive(bytes(self._server.buffer[:nbytes]))
+            events = self._wire.receive(data)
         except ProtocolError as error:
             log.warning("a connection from %s is closed: %s", self.peer(), error)
             self.abort()
@@ -287,11 +284,6 @@ class _Connection(asyncio.BufferedProtocol):
             if self.task is not None and not self.task.done():
                 self._end_work_soon()
 
-    def write(self, data: bytes) -> None:
-        """Sends `data`, unless the connection is gone, which its waiter is told apart."""
-        if self._transport is not None:
-            self._transport.write(data)
-
     def abort(self) -> None:
         """Closes at once."""
         self._server.gone(self)
@@ -304,6 +296,9 @@ class _Connection(asyncio.BufferedProtocol):
         self._wire.close()
         if self._transport is not None:
             self._transport.close()
+
+    def done(self, task: asyncio.Task[None]) -> None:
+        self._server.ended(self, task)
 
     def stop(self) -> asyncio.Task[None] | None:
         """Cancels the call's work; the task to wait for."""
@@ -321,16 +316,22 @@ class _Connection(asyncio.BufferedProtocol):
             self.abort()
 
     def _greeted(self, event: Greeted) -> None:
-        self._channel = Channel(self._wire, self, event.environment)
+        if self._transport is None:
+            return
+        self._channel = Channel(self._wire, self._transport, event.environment)
         if not self._server.greeted(self, self._channel):
             self._refuse()
 
     def _refuse(self) -> None:
-        """Closes with a reset, so that Asterisk hears of it while it is still writing its greeting."""
+        """Tells Asterisk that there will be no session: AGISTATUS becomes FAILURE and the dialplan goes on.
+
+        The word `failure` in a command's place does that (res_agi.c); a mere close reads SUCCESS there.
+        It comes after the greeting, because closing with unread bytes would reset the connection before it.
+        """
+        self._wire.close()
         if self._transport is not None:
-            sock: socket.socket = self._transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.abort()
+            self._transport.write(b"failure\n")
+            self._transport.close()
 
     def _end_work_soon(self) -> None:
         """Once the handler has taken the reply that it may have got in the same breath."""
@@ -342,3 +343,24 @@ class _Connection(asyncio.BufferedProtocol):
         if channel is not None and self.task is not None and not channel.told and not channel.running:
             channel.told = True
             self.task.cancel()
+
+
+class _Streamed(_Connection, asyncio.Protocol):
+    """For uvloop, which reads into a buffer of its own."""
+
+    __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        self.received(data)
+
+
+class _Buffered(_Connection, asyncio.BufferedProtocol):
+    """For asyncio's own loop, which would else take a fresh 256 KiB for every read: that halves its speed."""
+
+    __slots__ = ()
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the protocol's signature
+        return self._server.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.received(bytes(self._server.buffer[:nbytes]))

@@ -113,7 +113,7 @@ def test_value_whose_line_ends_with_a_parenthesis_is_cut_there_and_the_wire_stay
     wire = asked()
     assert wire.receive(b"200 result=1 (a (b)\n200 result=9)\n") == [Reply(200, "1", "a (b")]
     wire.send(b"NOOP\n")
-    assert wire.receive(b"200 result=0\n") == (Reply(200, "0"),)
+    assert list(wire.receive(b"200 result=0\n")) == [Reply(200, "0")]
 
 
 def test_byte_e8_among_digits_is_one_character() -> None:
@@ -138,7 +138,7 @@ def test_reply_that_nobody_asked_for_is_ignored() -> None:
     wire = greeted()
     assert wire.receive(b"200 result=7\n510 x\n200 result=1 (\n" + USAGE) == []
     wire.send(b"NOOP\n")
-    assert wire.receive(b"200 result=0\n") == (Reply(200, "0"),)
+    assert list(wire.receive(b"200 result=0\n")) == [Reply(200, "0")]
 
 
 @pytest.mark.parametrize("begun", [b"noise ", b"520-Invalid\n"])
@@ -182,7 +182,7 @@ def test_redirect_looks_like_a_hangup_and_variables_may_still_be_read() -> None:
     wire.send(b"CHANNEL STATUS\n")
     assert wire.receive(b"511 dead\n") == [Reply(511, "", "dead")]
     wire.send(b"GET VARIABLE X\n")
-    assert wire.receive(b"200 result=1 (y)\n") == (Reply(200, "1", "y"),)
+    assert list(wire.receive(b"200 result=1 (y)\n")) == [Reply(200, "1", "y")]
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_one_command_at_a_time() -> None:
     wire = asked()
     with pytest.raises(ConcurrencyError, match="busy"):
         wire.send(b"NOOP\n")
-    assert wire.receive(b"200 result=4\n") == (Reply(200, "4"),)
+    assert list(wire.receive(b"200 result=4\n")) == [Reply(200, "4")]
 
 
 def test_command_before_the_greeting_is_refused() -> None:

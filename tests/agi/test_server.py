@@ -40,7 +40,7 @@ async def a_new_call_works(server: Server) -> None:
 # Limits of who may come
 
 
-async def test_call_past_the_limit_is_reset_at_once_and_later_ones_are_taken(
+async def test_call_past_the_limit_is_told_failure_at_once_and_later_ones_are_taken(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with Server(echo, port=0, limits=Limits(sessions=1)) as server:
@@ -50,7 +50,10 @@ async def test_call_past_the_limit_is_reset_at_once_and_later_ones_are_taken(
             assert server.sessions == 1
             for _ in range(3):
                 async with Asterisk.connected(server.port) as refused:
-                    assert await refused.end() == "reset"
+                    refused.greet()
+                    # What makes AGISTATUS FAILURE in Asterisk; a mere close reads SUCCESS there.
+                    assert await refused.heard() == "failure"
+                    assert await refused.end() == "closed"
             first.say("200 result=0")
             assert await first.end() == "closed"
         assert server.refused == 3
@@ -68,14 +71,15 @@ async def test_limit_holds_for_strangers_who_greet_at_once() -> None:
         first.greet()
         assert await first.heard() == "GET VARIABLE X"
         second.greet()
-        assert await second.end() == "reset"
+        assert await second.heard() == "failure"
+        assert await second.end() == "closed"
         assert server.refused == 1
 
 
-async def test_address_that_is_not_allowed_is_reset(caplog: pytest.LogCaptureFixture) -> None:
+async def test_address_that_is_not_allowed_is_closed(caplog: pytest.LogCaptureFixture) -> None:
     elsewhere = (ip_network("10.0.0.0/8"), ip_network("::1/128"))
     async with Server(echo, port=0, allow=elsewhere) as server, Asterisk.connected(server.port) as asterisk:
-        assert await asterisk.end() == "reset"
+        assert await asterisk.end() == "closed"
     assert "not an allowed address" in caplog.text
 
 
