@@ -295,9 +295,5 @@ def _parse(line: str) -> Reply:
 
 def environment(greeting: bytes) -> dict[str, str]:
     """The `agi_` values of a greeting. A caller's name can be any bytes: what is not UTF-8 becomes U+FFFD."""
-    values = {}
-    for line in greeting.split(b"\n"):
-        name, colon, value = line.partition(b":")
-        if colon:
-            values[name.decode("latin-1")] = value.removeprefix(b" ").decode("utf-8", "replace")
-    return values
+    lines = (line.partition(":") for line in greeting.decode("utf-8", "replace").split("\n"))
+    return {name: value.removeprefix(" ") for name, colon, value in lines if colon}

@@ -108,7 +108,7 @@ def inbound(agi_url: str) -> tuple[Extension, ...]:
             EXTENSION_TROUBLE,
             (
                 "trunx hangs up every call itself, so this is reached only when it did not take the call",
-                "(AGISTATUS FAILURE: not reached) or did not finish it (SUCCESS: at its limit, or it died).",
+                "(AGISTATUS FAILURE: not reached, or at its limit) or did not finish it (SUCCESS: it died).",
                 "Asterisk's own sounds speak when the apology has not been staged, tones when those lack.",
             ),
             (

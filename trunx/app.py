@@ -206,8 +206,8 @@ async def _first_start(
         if settings.demo:
             await demo.load(account.id, ivrs, lines, folder)
     except UnavailableError as error:
-        log.exception(
-            "the database is down: calls are served from the cache as far as it goes", error=str(error)
+        log.warning(
+            "nothing can be said of the accounts: start again when the database is up", error=str(error)
         )
         return None
     return None if settings.api_key is not None else secret

@@ -78,6 +78,17 @@ async def test_prefaces_without_their_audio_are_the_engine_s(engine: Engine) -> 
     assert not any(step.fallback for step in kept.steps), "the nodes' own prompts were all heard"
 
 
+async def test_an_empty_sound_is_a_missing_one(engine: Engine) -> None:
+    """Asterisk plays an empty file without a word of it."""
+    await engine.publish(nodes(menu=gather({"1": "bye"}), bye={"action": "hangup"}))
+    engine.stage("menu.wav", 0)
+    phone = await engine.dial(does="1")
+    assert phone.heard == [MENU_MISSING]
+    kept = await engine.kept()
+    assert kept.steps[0].fallback
+    assert [event.type for event in kept.events] == ["audio.failed"]
+
+
 async def test_without_the_engine_s_prompts_a_beep_stands_in(engine: Engine) -> None:
     await engine.publish(
         nodes(menu=gather({"1": "last"}), last={"action": "transfer", "audio": "missing.wav"})

@@ -6,10 +6,12 @@ database that was down when we started is used as soon as it is there.
 """
 
 import asyncio
+import fcntl
 import logging
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -131,7 +133,7 @@ class Database:
             if self._migrated:
                 return
             if self._is_sqlite:
-                await self._make_file()
+                await asyncio.to_thread(_make_file, Path(self.engine.url.database or ""))
             async with self._writer.begin() as connection:
                 if not self._is_sqlite:
                     await connection.execute(text("SET LOCAL statement_timeout = 0"))
@@ -140,15 +142,6 @@ class Database:
                     )
                 await connection.run_sync(_upgrade)
             self._migrated = True
-
-    async def _make_file(self) -> None:
-        """The file and its folder, for our user alone, in the write-ahead mode that lets readers go on."""
-        path = Path(self.engine.url.database or "")
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        async with self.engine.connect() as connection:
-            automatic = await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await automatic.exec_driver_sql("PRAGMA journal_mode = WAL")
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -238,6 +231,30 @@ def _sqlite(target: URL) -> AsyncEngine:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
 
     return engine
+
+
+def _make_file(path: Path) -> None:
+    """The file and its folder, for our user alone, in the write-ahead mode that lets readers go on.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(path.with_name(f".{path.name}.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        # Processes that start at once take turns: a second change to write-ahead mode at the same moment
+        # fails at once, without SQLite's usual wait.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Never opened when it is there: closing it would drop the locks of this process's own connections
+        # (sqlite.org/howtocorrupt.html, 2.2).
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with closing(sqlite3.connect(path, timeout=_ENGINE_PATIENCE)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.Error as error:
+        raise OSError(str(error)) from error
+    finally:
+        os.close(lock)
 
 
 def _postgresql(target: URL) -> AsyncEngine:

@@ -49,7 +49,9 @@ class Journal:
 
     async def write(self, entry: Suppression) -> None:
         """On the disk when this returns; a cancelled write is still carried out. Raises `OSError`."""
-        await asyncio.to_thread(self._append, self._path, _entry.dump_json(entry))
+        line = _entry.dump_json(entry)
+        writing = asyncio.get_running_loop().run_in_executor(None, self._append, self._path, line)
+        await asyncio.shield(writing)  # a cancellation would withdraw what no thread has begun yet
         _log.warning("an opt-out is kept on disk until the database is back", call=entry.call)
 
     async def replay_for_ever(self, suppressions: Suppressions) -> None:

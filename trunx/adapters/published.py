@@ -1,4 +1,4 @@
-"""What a call needs, from the cache: one Redis round trip for all the calls that begin in one tick.
+"""What a call needs, from the cache: one Redis round trip for all the calls that begin during the one before.
 
 When Redis does not answer, is empty or has gone back in time, calls read the database, and the cache is
 trusted again once `heal` has brought it all changes. When the database is away too, a call gets the newest of
@@ -61,7 +61,8 @@ class Published:
         self._shelf = Shelf(client)
         self._trees = Trees(self._truth, self._shelf)
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
-        self._waiting: dict[str, _Callers] | None = None
+        self._waiting: dict[str, _Callers] = {}
+        self._reading = False  # what is asked meanwhile goes together with the next command
         self._tasks: set[asyncio.Task[None]] = set()
         self._look = asyncio.Event()
         self._trusted = False
@@ -71,6 +72,9 @@ class Published:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for callers in waiting.values():
+            _refuse(callers, "the lookup was ended")
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -85,11 +89,10 @@ class Published:
     async def find(self, did: str) -> Line | None:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Line | None] = loop.create_future()
-        if self._waiting is None:
-            self._waiting = {did: [answer]}
+        self._waiting.setdefault(did, []).append(answer)
+        if not self._reading:
+            self._reading = True
             loop.call_soon(self._begin)
-        else:
-            self._waiting.setdefault(did, []).append(answer)
         return await answer
 
     async def publish(self, dids: Sequence[str]) -> None:
@@ -180,8 +183,10 @@ class Published:
     # --- one batch of lookups
 
     def _begin(self) -> None:
-        batch, self._waiting = self._waiting or {}, None
-        self._spawn(self._answer(batch))
+        batch, self._waiting = self._waiting, {}
+        self._reading = bool(batch)
+        if batch:
+            self._spawn(self._answer(batch))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -190,7 +195,10 @@ class Published:
 
     async def _answer(self, batch: dict[str, _Callers]) -> None:
         try:
-            read = await self._read(list(batch)) if self._trusted else None
+            try:
+                read = await self._read(list(batch)) if self._trusted else None
+            finally:
+                self._begin()
             if read is None:
                 await self._from_database(batch)
                 return

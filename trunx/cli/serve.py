@@ -23,8 +23,11 @@ from trunx.settings import PREFIX, Settings, SettingsError, client_host, unknown
 
 _log = structlog.get_logger(__name__)
 
-# What another terminal must be told too, so that its `trunx call` meets this server.
-_SHARED = ("data_dir", "agi_host", "agi_port", "database_url", "sounds_url", "region")
+# What another terminal must be told too, so that its commands meet this server.
+_SHARED = (
+    *("data_dir", "http_host", "http_port", "agi_host", "agi_port"),
+    *("database_url", "sounds_url", "region"),
+)
 _SECRET = ("database_url",)
 
 
@@ -98,20 +101,21 @@ async def _key(settings: Settings, server: Running, command: str) -> tuple[str, 
     """The header for curl, in quotes for the shell, and what is known of the key."""
     if server.new_key is not None:
         return f"'Authorization: Bearer {server.new_key}'", f"{server.new_key}    shown once: keep it"
-    given = settings.api_key
+    yours = "'Authorization: Bearer YOUR_KEY'"
     lost = f"lost it? `{command} keys create` makes another"
-    if given is None:
-        return "'Authorization: Bearer YOUR_KEY'", f"the one you were given at the first start ({lost})"
+    given = settings.api_key
     try:
-        is_ours = await server.accounts.authenticate(given.get_secret_value()) is not None
+        accounts = await server.accounts.list_accounts()
+        is_ours = given is not None and await server.accounts.authenticate(given.get_secret_value())
     except UnavailableError:
-        is_ours = True  # nobody can say; the log tells that the database is down
+        accounts, is_ours = (), None
+    if not accounts:
+        return yours, "none to tell while the database is down; a new database gets its key at the next start"
     if is_ours:
         return f'"Authorization: Bearer ${PREFIX}API_KEY"', f"the one you set in {PREFIX}API_KEY"
-    return (
-        "'Authorization: Bearer YOUR_KEY'",
-        f"the one of the first start; {PREFIX}API_KEY is another, and counts only then ({lost})",
-    )
+    if given is None:
+        return yours, f"the one you were given at the first start ({lost})"
+    return yours, f"the one of the first start; {PREFIX}API_KEY is another, and counts only then ({lost})"
 
 
 async def _has_demo(server: Running) -> bool:
@@ -125,11 +129,12 @@ async def _has_demo(server: Running) -> bool:
 def _environment(settings: Settings, server: Running) -> str:
     """The variables that another terminal needs before the command."""
     words = []
+    chosen = {"TRUNX_HTTP_PORT": urlsplit(server.http_url).port, "TRUNX_AGI_PORT": server.calls.port}
     for name in _SHARED:
         variable = (PREFIX + name).upper()
         value = os.environ.get(variable, "")
-        if name == "agi_port" and settings.agi_port == 0:
-            value = str(server.calls.port)
+        if getattr(settings, name) == 0:  # any free port was asked for
+            value = str(chosen[variable])
         if value:
             words.append(f"{variable}={'...' if name in _SECRET else shlex.quote(value)} ")
     return "".join(words)

@@ -1,7 +1,7 @@
 """An inbound call from the greeting to the hangup: find the line, answer, walk the tree, keep the row."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import assert_never
 from urllib.parse import parse_qs
@@ -50,21 +50,27 @@ class Inbound:
 
     async def __call__(self, channel: Channel) -> None:
         """One call. Returning without a hangup lets the dialplan go on, which apologises."""
+        session = await self._opened(channel)
+        if session is not None:
+            await session.run()
+
+    async def _opened(self, channel: Channel) -> "_Session | None":
+        """The session of a call that can be served; what is only needed to find its line ends here."""
         environment = channel.environment()
         path, _, query = environment.get("agi_network_script", "").partition("?")
         if path.strip("/") not in (AGI_PATH, ""):
             log.error("the dialplan asks for an AGI script that does not exist", script=path, known=AGI_PATH)
-            return
+            return None
         did = await self._did(channel, query, environment)
         try:
             line = await self.lines.find(did)
         except UnavailableError as error:
             log.exception("no line can be looked up; the dialplan apologises", did=did, error=str(error))
-            return
+            return None
         if line is None:
             await _not_in_service(Speaker(channel, self.sounds, self.recorder, "", ""), channel, did)
-            return
-        await _Session(self, channel, line, did, environment).run()
+            return None
+        return _Session(self, channel, line, did, environment)
 
     async def _did(self, channel: Channel, query: str, environment: dict[str, str]) -> str:
         asked = parse_qs(query).get("did", [""])[0] if query else ""
@@ -103,7 +109,20 @@ async def _not_in_service(speaker: Speaker, channel: Channel, did: str) -> None:
 class _Session:
     """One call of one account."""
 
-    __slots__ = ("_call", "_channel", "_inbound", "_line", "_nodes", "_path", "_place", "_steps")
+    __slots__ = (
+        "_answered_at",
+        "_channel",
+        "_created_at",
+        "_id",
+        "_inbound",
+        "_line",
+        "_name",
+        "_nodes",
+        "_numbers",
+        "_path",
+        "_place",
+        "_steps",
+    )
 
     def __init__(
         self, inbound: Inbound, channel: Channel, line: Line, did: str, environment: dict[str, str]
@@ -114,30 +133,21 @@ class _Session:
         self._steps = 0
         self._path: list[str] = []
         self._place = f"{environment.get('agi_context')}|{environment.get('agi_extension')}"
-        call = new_call_id()
-        self._call = Call(
-            id=call,
-            call_id=public_call_id(call),
-            account=line.account,
-            direction="inbound",
-            from_number=_caller(environment, inbound.region),
-            to_number=did,
-            status=Status.RINGING,
-            created_at=datetime.now(UTC),
-            ivr=line.ivr,
-            ivr_version=line.version,
-            agi_uniqueid=environment.get("agi_uniqueid"),
-            channel=environment.get("agi_channel"),
-        )
-        speaker = Speaker(channel, inbound.sounds, inbound.recorder, line.account, call)
-        self._nodes = Nodes(self._call, speaker, inbound.opt_outs)
+        self._name = environment.get("agi_uniqueid"), environment.get("agi_channel")
+        self._numbers = _caller(environment, inbound.region), did
+        self._id = new_call_id()
+        self._created_at = datetime.now(UTC)
+        self._answered_at: datetime | None = None
+        speaker = Speaker(channel, inbound.sounds, inbound.recorder, line.account, self._id)
+        self._nodes = Nodes(speaker, inbound.opt_outs, line.account, self._id, self._numbers[0])
 
     async def run(self) -> None:
         """The call, with its row closed whatever happens."""
         reason: EndReason | None = EndReason.ERROR
         try:
             await self._channel.answer()
-            self._record(status=Status.ANSWERED, answered_at=datetime.now(UTC))
+            self._answered_at = datetime.now(UTC)
+            self._record(Status.ANSWERED)
             reason = await self._walk(self._line.tree)
             await self._channel.hangup()
         except (CallEndedError, asyncio.CancelledError) as error:
@@ -149,7 +159,7 @@ class _Session:
 
     async def _walk(self, tree: Tree | None) -> EndReason:
         if tree is None:
-            log.warning("a call to a number without an IVR: assign one", did=self._call.to_number)
+            log.warning("a call to a number without an IVR: assign one", did=self._numbers[1])
             await self._nodes.speaker.say("not-in-service")
             return EndReason.UNASSIGNED
         if tree.language is not None:
@@ -194,10 +204,10 @@ class _Session:
         self._steps += 1
         if self._steps <= 30:  # enough of the way to understand a log line
             self._path.append(node.name)
-        STEPS.labels(left).inc()
+        STEPS[left].inc()
         self._inbound.recorder.step(
             Step(
-                call=self._call.id,
+                call=self._id,
                 number=self._steps,
                 node=node.name,
                 kind=_KINDS[type(node)],
@@ -222,27 +232,45 @@ class _Session:
             return EndReason.HANGUP_CALLER
         return EndReason.HANGUP_CALLER if place in (None, self._place) else None
 
-    def _record(self, *, status: Status, answered_at: datetime) -> None:
-        self._call = replace(self._call, status=status, answered_at=answered_at)
-        self._inbound.recorder.call(self._call)
+    def _record(
+        self, status: Status, ended_at: datetime | None = None, reason: EndReason | None = None
+    ) -> None:
+        self._inbound.recorder.call(
+            Call(
+                id=self._id,
+                call_id=public_call_id(self._id),
+                account=self._line.account,
+                direction="inbound",
+                from_number=self._numbers[0],
+                to_number=self._numbers[1],
+                status=status,
+                created_at=self._created_at,
+                answered_at=self._answered_at,
+                ended_at=ended_at,
+                end_reason=reason,
+                ivr=self._line.ivr,
+                ivr_version=self._line.version,
+                agi_uniqueid=self._name[0],
+                channel=self._name[1],
+            )
+        )
 
     def _end(self, reason: EndReason | None) -> None:
-        call, now = self._call, datetime.now(UTC)
+        now, account = datetime.now(UTC), self._line.account
         if reason is None:
-            log.info("the call was redirected and goes on elsewhere", call=call.id, path=self._path)
-            self._inbound.recorder.event(Event(call.account, call.id, "call.redirected", now, {}))
+            log.info("the call was redirected and goes on elsewhere", call=self._id, path=self._path)
+            self._inbound.recorder.event(Event(account, self._id, "call.redirected", now, {}))
             return
-        status = Status.FAILED if call.answered_at is None else Status.COMPLETED
-        self._inbound.recorder.call(replace(call, status=status, ended_at=now, end_reason=reason))
-        CALLS_ENDED.labels(reason).inc()
+        self._record(Status.FAILED if self._answered_at is None else Status.COMPLETED, now, reason)
+        CALLS_ENDED[reason].inc()
         log.info(
             "call ended",
-            call=call.id,
+            call=self._id,
             reason=reason,
-            did=call.to_number,
-            caller=call.from_number,
-            ivr=call.ivr,
-            version=call.ivr_version,
+            did=self._numbers[1],
+            caller=self._numbers[0],
+            ivr=self._line.ivr,
+            version=self._line.version,
             path=self._path,
-            seconds=round((now - call.created_at).total_seconds(), 3),
+            seconds=round((now - self._created_at).total_seconds(), 3),
         )

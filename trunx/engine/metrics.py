@@ -2,8 +2,12 @@
 
 from prometheus_client import Counter
 
-CALLS_ENDED = Counter("trunx_calls_ended", "Inbound calls that have ended, by reason.", ["reason"])
-STEPS = Counter("trunx_steps", "Nodes that callers have left, by how.", ["left"])
+from trunx.domain.call import EndReason, Left
+
+_calls_ended = Counter("trunx_calls_ended", "Inbound calls that have ended, by reason.", ["reason"])
+_steps = Counter("trunx_steps", "Nodes that callers have left, by how.", ["left"])
+CALLS_ENDED = {reason: _calls_ended.labels(reason) for reason in EndReason}
+STEPS = {left: _steps.labels(left) for left in Left}
 AUDIO_FAILED = Counter("trunx_audio_failed", "Prompts that Asterisk could not play.")
 UNKNOWN_DIDS = Counter("trunx_unknown_dids", "Calls to numbers that no account owns.")
 OPT_OUTS_JOURNALED = Counter(

@@ -4,7 +4,7 @@ from typing import assert_never
 
 import structlog
 
-from trunx.domain.call import Call, EndReason
+from trunx.domain.call import EndReason
 from trunx.domain.ivr import Action, Gather, Hangup, Suppress, Transfer
 from trunx.domain.number import e164
 from trunx.domain.walk import Outcome, Pressed, Silent, Visit
@@ -19,12 +19,14 @@ _SILENT = Silent()
 class Nodes:
     """The nodes of one call."""
 
-    __slots__ = ("_call", "_opt_outs", "speaker")
+    __slots__ = ("_account", "_call", "_caller", "_opt_outs", "speaker")
 
-    def __init__(self, call: Call, speaker: Speaker, opt_outs: OptOuts) -> None:
-        self._call = call
-        self._opt_outs = opt_outs
+    def __init__(self, speaker: Speaker, opt_outs: OptOuts, account: str, call: str, caller: str) -> None:
         self.speaker = speaker
+        self._opt_outs = opt_outs
+        self._account = account
+        self._call = call
+        self._caller = caller
 
     async def gather(self, node: Gather, visit: Visit, heard: Heard) -> Outcome:
         """Plays the menu and waits for a key. A key pressed during the preface is the answer to the menu."""
@@ -59,15 +61,15 @@ class Nodes:
             await self.speaker.announce(node.audio, node.name, heard)
 
     async def _suppress(self, node: Suppress, visit: Visit, heard: Heard) -> EndReason:
-        caller = self._call.from_number
+        caller = self._caller
         if e164(caller) != caller:
             log.warning(
                 "a caller without a number asked not to be called; nothing can be listed",
-                call=self._call.id,
-                account=self._call.account,
+                call=self._call,
+                account=self._account,
                 caller=caller,
             )
             return EndReason.SUPPRESS_ANONYMOUS
-        await self._opt_outs.add(self._call.account, caller, self._call.id)
+        await self._opt_outs.add(self._account, caller, self._call)
         await self._announce(node, visit, heard)
         return EndReason.SUPPRESSED

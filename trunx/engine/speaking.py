@@ -126,7 +126,7 @@ class Speaker:
             heard.ms = _milliseconds(monotonic() - started, seconds, whole=whole)
 
     def _length(self, sound: str) -> float | None:
-        """How long `sound` plays, when that is known. What does not fill a frame, Asterisk plays as silence."""
+        """How long `sound` plays, if known. What does not fill a frame, Asterisk plays as silence."""
         seconds = self._sounds.seconds(sound)
         if seconds is not None and seconds < FRAME:
             raise SoundError(f"there is no sound in {sound!r}")
