@@ -148,12 +148,20 @@ def test_reply_that_nobody_asked_for_is_ignored() -> None:
 
 
 @pytest.mark.parametrize("begun", [b"noise ", b"520-Invalid\n"])
-def test_what_has_begun_before_a_command_is_no_part_of_its_reply(begun: bytes) -> None:
-    wire = greeted()
-    assert wire.receive(begun) == []
-    wire.send(b"NOOP\n")
-    assert hear(wire, b"200 result=7\n") == ()
-    assert wire.state is State.BUSY
+def test_what_has_begun_is_gone_on_with(begun: bytes) -> None:
+    before, behind = greeted(), asked()
+    for wire in (before, behind):
+        assert hear(wire, begun) == ()
+    before.send(b"NOOP\n")
+    for wire in (before, behind):
+        assert hear(wire, b"200 result=7\n") == ()
+        assert wire.state is State.BUSY
+
+
+def test_second_reply_to_one_command_is_ignored() -> None:
+    wire = asked()
+    assert hear(wire, b"200 result=1\n") == (Reply(200, "1"),)
+    assert hear(wire, b"200 result=2\n") == ()
 
 
 # HANGUP

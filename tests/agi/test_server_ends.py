@@ -123,6 +123,22 @@ async def test_hangup_lets_commands_that_follow_at_once_run_on() -> None:
         assert await soon(outcome) == ["a", "b", "c"]
 
 
+async def test_work_behind_a_command_that_was_sent_after_the_hangup_is_cancelled() -> None:
+    lookup = Lookup()
+
+    async def handler(channel: Channel) -> str | None:
+        for _ in range(2):
+            await channel.get_variable("X")
+        return await cancelled_with_cleanup(channel, lookup)
+
+    async with on_call(handler) as (asterisk, outcome):
+        assert await asterisk.heard() == VARIABLE
+        asterisk.say("HANGUP", "200 result=1 (a)")
+        assert await asterisk.heard() == VARIABLE
+        asterisk.say("200 result=1 (b)")
+        await cleanup_is_answered(asterisk, outcome)
+
+
 async def test_hangup_is_told_once_and_cleanup_is_left_alone() -> None:
     cleanup = Lookup()
     channels = []

@@ -1,4 +1,4 @@
-"""What a caller was told, as a list of prompts; and spoken audio for trees, made of Asterisk's core sounds."""
+"""What a caller was told, as a list of prompts; and spoken audio for trees, made of Asterisk's own sounds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ HEAD = 0.4
 """Seconds of a prompt by which it is first looked for; several of ours begin with the same words."""
 _ALIKE = 0.85
 _STEP = 0.1
-_LATE = 0.2
+_LATE = 0.5
+_HEAD_OF_REST = 0.3
 
 
 class Told(NamedTuple):
@@ -52,7 +53,7 @@ def told(heard: Audio, *more: Mapping[str, Audio]) -> list[Told]:
         heard: what the caller heard.
         more: audio of trees, beside what we ship, by name.
     """
-    prompts = dict(shipped())
+    prompts: dict[str, Audio] = dict(shipped())
     for some in more:
         prompts.update(some)
     places = sorted(
@@ -60,8 +61,8 @@ def told(heard: Audio, *more: Mapping[str, Audio]) -> list[Told]:
         for name, prompt in prompts.items()
         for place in find(prompt, heard, 0.9, HEAD)
     )
-    # Prompts that begin alike are found at one place: the one that goes on alike is it. And one may hold another
-    # (a menu says "1" twice): what lies within a prompt is a part of it.
+    # Prompts that begin alike are found at one place: the one that goes on alike is it. And one may hold
+    # another (a menu says "1" twice): what lies within a prompt is a part of it.
     single: list[Told] = []
     for place in places:
         if single and place.at - single[-1].at < HEAD / 2:
@@ -81,7 +82,7 @@ def _follow(name: str, prompt: Audio, heard: Audio, at: float) -> Told:
 
     On a busy machine a packet comes late now and then, and what follows is heard that much later.
     """
-    begin, step, late = round(at * RATE), round(_STEP * RATE), round(_LATE * RATE)
+    begin, step = round(at * RATE), round(_STEP * RATE)
     along = max(0, -begin)  # its silent beginning may lie before the answer
     while along < len(prompt):
         here, there = prompt[along : along + step], heard[begin + along : begin + along + step]
@@ -89,14 +90,22 @@ def _follow(name: str, prompt: Audio, heard: Audio, at: float) -> Told:
         if not common:
             break
         if not _alike(here[:common], there[:common]):
-            if not np.abs(here).max() > QUIET:
+            late = _lateness(prompt[along + step :], heard[begin + along + step :])
+            if late is None:
                 break
-            again = find(here, heard[begin + along : begin + along + step + late], _ALIKE)
-            if not again or again[0].at < 0:
-                break
-            begin += round(again[0].at * RATE)
+            begin += late
         along += common
     return Told(at, name, along / RATE)
+
+
+def _lateness(rest: Audio, heard: Audio) -> int | None:
+    """By how many samples the rest of a prompt is heard late; None when it is not heard."""
+    sounding = np.flatnonzero(np.abs(rest) > QUIET)
+    if not sounding.size:
+        return None
+    window = heard[: int(sounding[0]) + round((_HEAD_OF_REST + _LATE) * RATE)]
+    found = find(rest, window, _ALIKE, _HEAD_OF_REST)
+    return max(0, round(found[0].at * RATE)) if found else None
 
 
 def _alike(here: Audio, there: Audio) -> bool:

@@ -230,10 +230,11 @@ class Trunx:
     async def _read(self, process: Process) -> None:
         assert process.stderr is not None
         while written := await process.stderr.readline():
+            sys.stderr.write(written.decode("utf-8", "replace"))  # pytest shows it with a failure
             try:
                 line = json.loads(written)
             except ValueError:
-                line = {"event": written.decode("utf-8", "replace").rstrip()}
+                line = {"event": written.decode("utf-8", "replace").rstrip()}  # of another program's
             await self._note(line)
         await self._note({"event": "exited", "code": await process.wait()})
 

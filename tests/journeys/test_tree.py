@@ -41,9 +41,9 @@ async def test_one_one_is_transferred(scene: Scene) -> None:
     first_key, second_key = (float(key["Timestamp"]) - heard.began for key in keys.seen)
     assert names(story) == ["welcome", "business_check", "unavailable"]
     assert welcome.at < SOON
-    assert 0 <= question.at - first_key < SOON
+    assert -0.05 < question.at - first_key < SOON
     assert question.seconds == pytest.approx(seconds(prompts["business_check"]), abs=0.1)
-    assert 0 <= sorry.at - second_key < SOON
+    assert -0.05 < sorry.at - second_key < SOON
     assert sorry.seconds == pytest.approx(seconds(prompts["unavailable"]), abs=0.1)
     assert (heard.ended_by, heard.seconds) == ("far", pytest.approx(sorry.end, abs=SOON))
     assert longest_silence(heard.audio).seconds < 1.0
@@ -82,7 +82,7 @@ async def test_nine_puts_the_caller_on_the_list_and_hangs_up(scene: Scene) -> No
             heard = await scene.world.call(DEMO_DID, plain, keys=[(0.6, "9")])
         assert await trunx.is_suppressed(plain)
         assert heard.ended_by == "far"
-        assert 0 <= heard.seconds - (float(keys.seen[0]["Timestamp"]) - heard.began) < SOON
+        assert -0.05 < heard.seconds - (float(keys.seen[0]["Timestamp"]) - heard.began) < SOON
         assert heard.seconds - told(heard.audio)[-1].end < SOON
         call = await trunx.row(plain)
         assert (call["status"], call["endReason"]) == ("completed", "suppressed")

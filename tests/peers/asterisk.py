@@ -133,7 +133,7 @@ class Asterisk:
 
     async def start(self) -> None:
         """Starts Asterisk and returns when it takes calls."""
-        command = ["asterisk", "-f", "-C", str(self.folder / "etc" / "asterisk.conf")]
+        command = ["asterisk", "-f", "-p", "-C", str(self.folder / "etc" / "asterisk.conf")]
         if self.root == Path("/"):
             command = ["setpriv", "--pdeathsig", "KILL", *command]
         else:
