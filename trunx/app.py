@@ -116,8 +116,10 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         # After the ports: a start that fails must not have made a key that nobody saw.
         new_key = await _first_start(settings, accounts, ivrs, lines, folder)
         # What lives now lives for ever: the collector need not look at it again in the middle of calls.
+        # A call makes a hundred containers and no cycles: by default it would run after every seventh.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(10_000, 20, 50)
         log.info(
             "ready", api=http_url, agi=f"agi://{settings.agi_host}:{calls.port}", data=str(settings.data_dir)
         )

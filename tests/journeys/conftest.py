@@ -1,13 +1,7 @@
-"""One pbx, one world and one server for all journeys, but for those that end or starve their server.
+"""One pbx, one world and one server for all journeys, but for those that end or starve their server."""
 
-They live in the session's event loop. What keeps journeys apart is that each has callers and numbers of its
-own; the dialplan is pointed at the server that a journey is about.
-"""
-
-import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,49 +9,8 @@ import pytest_asyncio
 
 import dialplan
 from tests.journeys.listening import Shelf
-from tests.journeys.server import Trunx, eventually
-from tests.peers.asterisk import Asterisk
-from tests.peers.world import World, pbx_and_world
-
-# A place of the operator's own, beside what `trunx dialplan` prints: calls are redirected there.
-ELSEWHERE = """
-[elsewhere]
-exten => s,1,Playback(hello-world)
- same => n,Wait(1)
- same => n,Hangup(16)
-"""
-
-_numbers = itertools.count(2_000)
-
-
-@dataclass(frozen=True)
-class Scene:
-    """Where a journey takes place: the pbx, the world, the server that the dialplan calls, and its sounds."""
-
-    pbx: Asterisk
-    world: World
-    trunx: Trunx
-    shelf: Shelf
-
-    def new_did(self) -> str:
-        """A number that no other journey dials."""
-        return f"+1949555{next(_numbers)}"
-
-    def new_caller(self) -> str:
-        """A number from which no other journey calls."""
-        return f"+1415555{next(_numbers)}"
-
-    async def no_channels(self) -> None:
-        """Waits until no channel is left on the pbx and no session in the server."""
-
-        async def none() -> bool | None:
-            return "0 active channels" in await self.pbx.ami.command("core show channels count") or None
-
-        await eventually(none)
-        await self.trunx.no_sessions()
-
-
-Serve = Callable[..., Awaitable[Scene]]
+from tests.journeys.scene import Asterisks, Scene, opened
+from tests.peers.world import pbx_and_world
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,37 +21,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def asterisks() -> AsyncIterator[tuple[Asterisk, World]]:
+async def asterisks() -> AsyncIterator[Asterisks]:
     async with pbx_and_world(dialplan.render()) as pair:
         yield pair
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def shared(
-    asterisks: tuple[Asterisk, World], tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Scene]:
-    pbx, world = asterisks
-    async with Trunx.serving(tmp_path_factory.mktemp("trunx"), pbx.sounds) as trunx:
-        yield Scene(pbx, world, trunx, Shelf(pbx, trunx.account))
+async def shared(asterisks: Asterisks, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    async with opened(asterisks, tmp_path_factory.mktemp("shared")) as scene:
+        yield scene
 
 
-async def _point(pbx: Asterisk, trunx: Trunx) -> None:
-    """Pastes what `trunx dialplan` prints for that server."""
-    await pbx.dialplan(dialplan.render(agi_url=trunx.agi_url) + ELSEWHERE)
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def mortal(asterisks: Asterisks, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    """A server that a journey may end; it leaves it running again."""
+    async with opened(asterisks, tmp_path_factory.mktemp("mortal"), drain_seconds="3") as scene:
+        yield scene
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def scene(shared: Scene) -> AsyncIterator[Scene]:
     """The shared server; a journey leaves it as it was, but for rows and trees."""
-    await _point(shared.pbx, shared.trunx)
+    await shared.point()
     yield replace(shared, shelf=Shelf(shared.pbx, shared.trunx.account))
     await shared.no_channels()
-
-
-@asynccontextmanager
-async def own_scene(asterisks: tuple[Asterisk, World], folder: Path, **settings: str) -> AsyncIterator[Scene]:
-    """A server of the journey's own, which may be ended and starved."""
-    pbx, world = asterisks
-    async with Trunx.serving(folder, pbx.sounds, **settings) as trunx:
-        await _point(pbx, trunx)
-        yield Scene(pbx, world, trunx, Shelf(pbx, ""))

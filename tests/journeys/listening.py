@@ -43,7 +43,7 @@ def seconds(audio: Audio) -> float:
 @cache
 def shipped() -> Mapping[str, Audio]:
     """The engine's own prompts and those of the demo tree, by their names."""
-    return {name: load_ulaw(prompt.path) for name, prompt in {**ENGINE, **DEMO}.items()}
+    return {prompt.name: load_ulaw(prompt.path) for shelf in (ENGINE, DEMO) for prompt in shelf.values()}
 
 
 def told(heard: Audio, *more: Mapping[str, Audio]) -> list[Told]:

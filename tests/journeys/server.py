@@ -202,7 +202,9 @@ class Trunx:
         return status == 200
 
     async def row(self, caller: str = "", did: str = "", *, ended: bool = True) -> dict[str, Any]:
-        """The only call of that caller, or to that number, as soon as it is kept, and over if that is asked for."""
+        """The only call of that caller, or to that number, as soon as it is kept, and over if that is asked
+        for.
+        """
         query = {"from": caller} if caller else {"to": did}
 
         async def kept() -> dict[str, Any] | None:
@@ -219,13 +221,13 @@ class Trunx:
         steps: list[dict[str, Any]] = (await self.get(f"/api/voice/{call['id']}/steps"))["steps"]
         return steps
 
-    async def no_sessions(self, within: float = 3.0) -> None:
-        """Waits until no connection from Asterisk is open."""
+    async def has_sessions(self, number: int, within: float = 3.0) -> None:
+        """Waits until so many connections from Asterisk are open."""
 
-        async def none() -> bool | None:
-            return self.sessions == 0 or None
+        async def so_many() -> bool | None:
+            return self.sessions == number or None
 
-        await eventually(none, within)
+        await eventually(so_many, within)
 
     async def _read(self, process: Process) -> None:
         assert process.stderr is not None

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sqlite3
 from contextlib import closing
 
 import pytest
 
-from tests.journeys.conftest import Scene
 from tests.journeys.listening import names, seconds, shipped, told
+from tests.journeys.scene import SOON, Scene
 from tests.journeys.server import left
 from tests.peers.hearing import longest_silence
 from tests.peers.world import LiveCall
 from trunx.demo import DID as DEMO_DID
 
-SOON = 0.25
-"""Seconds from a key to the beginning of what it leads to, and from the last word to the hangup: a caller
-takes that for at once. Asterisk itself needs a frame or two, and our machine may be busy."""
-
 
 async def test_one_one_is_transferred(scene: Scene) -> None:
-    """1. A caller dials the demo's number and hears the welcome. 2. She presses 1 in the middle of it, and hears
-    the next question at once. 3. She hears it out and presses 1 half a second later. 4. Nobody is there: she
-    hears that, whole, and we hang up. 5. The row says so, and the steps say what she did.
+    """1. A caller dials the demo's number and hears the welcome. 2. She presses 1 in the middle of it, and
+    hears the next question at once. 3. She hears it out and presses 1 half a second later. 4. Nobody is
+    there: she hears that, whole, and we hang up. 5. The row says so, and the steps say what she did.
     """
     caller, prompts = scene.new_caller(), shipped()
 
@@ -45,7 +42,8 @@ async def test_one_one_is_transferred(scene: Scene) -> None:
     assert question.seconds == pytest.approx(seconds(prompts["business_check"]), abs=0.1)
     assert -0.05 < sorry.at - second_key < SOON
     assert sorry.seconds == pytest.approx(seconds(prompts["unavailable"]), abs=0.1)
-    assert (heard.ended_by, heard.seconds) == ("far", pytest.approx(sorry.end, abs=SOON))
+    assert heard.ended_by == "far"
+    assert heard.seconds == pytest.approx(sorry.end, abs=SOON)
     assert longest_silence(heard.audio).seconds < 1.0
 
     call = await scene.trunx.row(caller)
@@ -64,9 +62,9 @@ async def test_one_one_is_transferred(scene: Scene) -> None:
 
 
 async def test_nine_puts_the_caller_on_the_list_and_hangs_up(scene: Scene) -> None:
-    """1. A caller presses 9 in the welcome: we hang up at once, with no further word, and his number is on the
-    list already. 2. Another tree confirms it: its caller hears the confirmation when her number is on the list,
-    and then the hangup. 3. A caller who withholds his number is hung up on; nothing is listed.
+    """1. A caller presses 9 in the welcome: we hang up at once, with no further word, and his number is on
+    the list already. 2. Another tree confirms it: its caller hears the confirmation when her number is on the
+    list, and then the hangup. 3. A caller who withholds his number is hung up on; nothing is listed.
     """
     trunx, shelf = scene.trunx, scene.shelf
     plain, confirmed, did = scene.new_caller(), scene.new_caller(), scene.new_did()
@@ -101,7 +99,8 @@ async def test_nine_puts_the_caller_on_the_list_and_hangs_up(scene: Scene) -> No
         story = told(heard.audio, shelf.audio)
         assert names(story) == ["nine-ask", "nine-done"]
         assert story[1].seconds == pytest.approx(seconds(shelf.audio["nine-done"]), abs=0.1)
-        assert (heard.ended_by, heard.seconds) == ("far", pytest.approx(story[1].end, abs=SOON))
+        assert heard.ended_by == "far"
+        assert heard.seconds == pytest.approx(story[1].end, abs=SOON)
 
     async def without_a_number() -> None:
         unlisted = scene.new_did()
@@ -117,8 +116,8 @@ async def test_nine_puts_the_caller_on_the_list_and_hangs_up(scene: Scene) -> No
 
 
 async def test_we_hang_up_when_the_entry_is_on_the_list_and_not_before(scene: Scene) -> None:
-    """1. The database is locked. 2. A caller presses 9: the line stays open. 3. The lock is released: the entry
-    is written, and then, at once, we hang up.
+    """1. The database is locked. 2. A caller presses 9: the line stays open. 3. The lock is released: the
+    entry is written, and then, at once, we hang up.
     """
     caller = scene.new_caller()
     call = scene.world.dial(DEMO_DID, caller)
@@ -139,10 +138,10 @@ async def test_we_hang_up_when_the_entry_is_on_the_list_and_not_before(scene: Sc
 
 
 async def test_silence_until_exhausted(scene: Scene) -> None:
-    """1. A caller says nothing: menu, a second, `I did not hear a key`, menu, ..., after the third menu goodbye, and
-    we hang up; each at its time. 2. In another tree the silence leads to and fro between two menus, as in the
-    contract's example, without a word between: that ends too. 3. In a third one the author has words and an
-    exit of his own for it.
+    """1. A caller says nothing: menu, a second, `I did not hear a key`, menu, ..., after the third menu
+    goodbye, and we hang up; each at its time. 2. In another tree the silence leads to and fro between two
+    menus, as in the contract's example, without a word between: that ends too. 3. In a third one the author
+    has words and an exit of his own for it.
     """
     trunx, shelf = scene.trunx, scene.shelf
     menu, other = shelf.digits("still-menu", "12"), shelf.digits("still-other", "34")
@@ -165,7 +164,7 @@ async def test_silence_until_exhausted(scene: Scene) -> None:
 
     story = told(first.audio, shelf.audio)
     assert names(story) == ["still-menu", "no-input", "still-menu", "no-input", "still-menu", "goodbye"]
-    for one, following in zip(story, story[1:], strict=False):
+    for one, following in itertools.pairwise(story):
         pause = 1.0 if one.prompt == "still-menu" else 0.0
         assert following.at - one.end == pytest.approx(pause, abs=SOON / 2)
     plays = {**shipped(), **shelf.audio}
@@ -188,10 +187,10 @@ async def test_silence_until_exhausted(scene: Scene) -> None:
 
 
 async def test_a_wrong_key(scene: Scene) -> None:
-    """1. A caller presses 5, which the menu does not have, hears so, whole, and the menu anew; she presses 2, which
-    it does. 2. Another presses the right key while he is told that the first was wrong: it counts, and the menu
-    is not played again. 3. A third presses one wrong key after another, each in the words about the one before:
-    after three we say goodbye. Star and hash are keys as the others.
+    """1. A caller presses 5, which the menu does not have, hears so, whole, and the menu anew; she presses 2,
+    which it does. 2. Another presses the right key while he is told that the first was wrong: it counts, and
+    the menu is not played again. 3. A third presses one wrong key after another, each in the words about the
+    one before: after three we say goodbye. Star and hash are keys as the others.
     """
     trunx, shelf, did = scene.trunx, scene.shelf, scene.new_did()
     nodes = {
@@ -251,8 +250,8 @@ async def test_a_wrong_key(scene: Scene) -> None:
 
 
 async def test_keys_typed_ahead(scene: Scene) -> None:
-    """1. A caller who knows the menu presses 1 and 1 as soon as we answer, as quickly as a phone can. 2. He hears no
-    menu beyond its first moment, and at once what 1,1 leads to. 3. Both keys are in the steps.
+    """1. A caller who knows the menu presses 1 and 1 as soon as we answer, as quickly as a phone can. 2. He
+    hears no menu beyond its first moment, and at once what 1,1 leads to. 3. Both keys are in the steps.
     """
     caller = scene.new_caller()
 
@@ -272,23 +271,19 @@ async def test_keys_typed_ahead(scene: Scene) -> None:
 
 
 async def test_a_change_serves_the_next_call(scene: Scene) -> None:
-    """1. A caller is in the menu when the tree is changed. 2. She presses 1 and hears the old end. 3. The next caller
-    hears the new one. 4. Each row names its version.
+    """1. A caller is in the menu when the tree is changed. 2. She presses 1 and hears the old end. 3. The
+    next caller hears the new one. 4. Each row names its version.
     """
     trunx, shelf, did = scene.trunx, scene.shelf, scene.new_did()
     old, new = shelf.digits("change-old", "11"), shelf.digits("change-new", "22")
-    nodes = {
-        "menu": {"audio": shelf.digits("change-menu", "999"), "gather": {"1": "end"}},
-        "end": {"action": "hangup", "audio": old},
-    }
-    await trunx.publish("change", did, nodes)
+    menu = {"audio": shelf.digits("change-menu", "999"), "gather": {"1": "end"}}
+    await trunx.publish("change", did, {"menu": menu, "end": {"action": "hangup", "audio": old}})
     early, late = scene.new_caller(), scene.new_caller()
 
     async def script(call: LiveCall) -> None:
         await call.hears(shelf.audio["change-menu"])
-        status, answer = await trunx.ask(
-            "PATCH", "/ivr/change", {"nodes": {"end": {**nodes["end"], "audio": new}}}
-        )
+        change = {"nodes": {"end": {"action": "hangup", "audio": new}}}
+        status, answer = await trunx.ask("PATCH", "/ivr/change", change)
         assert (status, answer["version"]) == (200, 2)
         later = asyncio.create_task(scene.world.call(did, late, keys=[(0.3, "1")]))
         await call.press("1")
@@ -301,9 +296,9 @@ async def test_a_change_serves_the_next_call(scene: Scene) -> None:
 
 
 async def test_audio_that_cannot_be_played(scene: Scene) -> None:
-    """1. A menu's recording does not exist: the caller hears our own words for that, presses 1, and the flow goes on
-    to an announcement that is no sound at all, in three kinds: our own words again, and the hangup. 2. Each
-    time the fact is in the step and an event.
+    """1. A menu's recording does not exist: the caller hears our own words for that, presses 1, and the flow
+    goes on to an announcement that is no sound at all, in three kinds: our own words again, and the hangup.
+    2. Each time the fact is in the step and an event.
     """
     trunx, shelf = scene.trunx, scene.shelf
     shelf.path("broken-noise", ".wav").write_bytes(b"RIFF\x00\x01this is no sound" * 9)
@@ -328,7 +323,8 @@ async def test_audio_that_cannot_be_played(scene: Scene) -> None:
         assert names(story) == ["menu-missing", "message-missing"], kind
         assert story[0].at < SOON
         assert story[1].at - story[0].end < SOON
-        assert (heard.ended_by, heard.seconds) == ("far", pytest.approx(story[1].end, abs=SOON))
+        assert heard.ended_by == "far"
+        assert heard.seconds == pytest.approx(story[1].end, abs=SOON)
         call = await trunx.row(caller)
         assert call["endReason"] == "hangup"
         assert [step["fallback"] for step in await trunx.steps_of(call)] == [True, True]
@@ -342,8 +338,8 @@ async def test_audio_that_cannot_be_played(scene: Scene) -> None:
 
 
 async def test_a_number_that_nobody_serves(scene: Scene) -> None:
-    """1. A caller dials a number that no account has registered: he hears that, whole, and we hang up. 2. So does one
-    whose number is registered and has no IVR; that call has an account, and so a row.
+    """1. A caller dials a number that no account has registered: he hears that, whole, and we hang up. 2. So
+    does one whose number is registered and has no IVR; that call has an account, and so a row.
     """
     unassigned, prompt = scene.new_did(), shipped()["not-in-service"]
     status, _ = await scene.trunx.ask("POST", "/dids", {"did": unassigned})
@@ -357,5 +353,6 @@ async def test_a_number_that_nobody_serves(scene: Scene) -> None:
         assert said.prompt == "not-in-service"
         assert said.at < SOON
         assert said.seconds == pytest.approx(seconds(prompt), abs=0.1)
-        assert (heard.ended_by, heard.seconds) == ("far", pytest.approx(said.end, abs=SOON))
+        assert heard.ended_by == "far"
+        assert heard.seconds == pytest.approx(said.end, abs=SOON)
     assert (await scene.trunx.row(did=unassigned))["endReason"] == "unassigned"

@@ -133,6 +133,7 @@ class Asterisk:
 
     async def start(self) -> None:
         """Starts Asterisk and returns when it takes calls."""
+        # -p: real-time priority. Else other processes on a busy machine cut holes into what callers hear.
         command = ["asterisk", "-f", "-p", "-C", str(self.folder / "etc" / "asterisk.conf")]
         if self.root == Path("/"):
             command = ["setpriv", "--pdeathsig", "KILL", *command]

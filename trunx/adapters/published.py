@@ -1,4 +1,4 @@
-"""What a call needs, from the cache: one Redis round trip for all the calls that begin during the one before.
+"""What a call needs, from the cache: one Redis round trip, shared by the calls that begin together.
 
 When Redis does not answer, is empty or has gone back in time, calls read the database, and the cache is
 trusted again once `heal` has brought it all changes. When the database is away too, a call gets the newest of
@@ -27,6 +27,7 @@ from trunx.domain.errors import UnavailableError
 from trunx.domain.records import Line
 
 LINES_KEPT = 10_000  # last answers, for when neither store answers; each may hold a tree of its own
+GATHER = 0.002  # seconds after a command in which lookups wait for each other; a lone call waits for nobody
 HEAL_EVERY = 1.0  # seconds between two looks at whether the cache is complete
 _LONGEST_BACKOFF = 5.0
 _PORTION = 100  # DIDs published with one command: with their documents, 25 MB at the very most
@@ -62,7 +63,7 @@ class Published:
         self._trees = Trees(self._truth, self._shelf)
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
         self._waiting: dict[str, _Callers] = {}
-        self._reading = False  # what is asked meanwhile goes together with the next command
+        self._resting = False  # a command was sent a moment ago: what is asked now goes with the next one
         self._tasks: set[asyncio.Task[None]] = set()
         self._look = asyncio.Event()
         self._trusted = False
@@ -90,9 +91,8 @@ class Published:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Line | None] = loop.create_future()
         self._waiting.setdefault(did, []).append(answer)
-        if not self._reading:
-            self._reading = True
-            loop.call_soon(self._begin)
+        if not self._resting:
+            self._begin()
         return await answer
 
     async def publish(self, dids: Sequence[str]) -> None:
@@ -184,8 +184,9 @@ class Published:
 
     def _begin(self) -> None:
         batch, self._waiting = self._waiting, {}
-        self._reading = bool(batch)
+        self._resting = bool(batch)
         if batch:
+            asyncio.get_running_loop().call_later(GATHER, self._begin)
             self._spawn(self._answer(batch))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
@@ -195,10 +196,7 @@ class Published:
 
     async def _answer(self, batch: dict[str, _Callers]) -> None:
         try:
-            try:
-                read = await self._read(list(batch)) if self._trusted else None
-            finally:
-                self._begin()
+            read = await self._read(list(batch)) if self._trusted else None
             if read is None:
                 await self._from_database(batch)
                 return

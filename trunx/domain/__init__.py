@@ -1,1 +1,1 @@
-"""What a call, an IVR, a number, an account *is*: pure values and rules, no I/O, no clock, no asyncio."""
+"""What a call, an IVR, a number, an account *is*: values and rules, no I/O, no asyncio."""

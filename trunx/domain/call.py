@@ -1,6 +1,7 @@
 """A call and its steps, as they are kept: one row a call, one row a visited node."""
 
-import uuid
+import os
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -94,8 +95,14 @@ class Event:
 
 
 def new_call_id() -> str:
-    """A call's `id`: a UUID."""
-    return str(uuid.uuid4())
+    """A call's `id`: a UUID that begins with the time (version 7, RFC 9562, section 5.7).
+
+    Rows of one hour then stand side by side in the database's index; random ids touch a page each.
+    """
+    random = int.from_bytes(os.urandom(10), "big")
+    value = time.time_ns() // 1_000_000 << 80 | 0x7 << 76 | (random >> 68) << 64 | 0b10 << 62
+    digits = f"{value | random & (1 << 62) - 1:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def public_call_id(call: str) -> str:
