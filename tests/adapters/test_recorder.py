@@ -81,7 +81,7 @@ async def test_a_status_only_moves_forward(recorder: Recorder, database: Databas
     assert (kept.status, kept.end_reason, kept.ended_at) == (Status.COMPLETED, EndReason.HANGUP, _AS_KEPT)
 
 
-async def test_a_statement_for_each_table_however_many_rows(
+async def test_few_statements_for_each_table_however_many_rows(
     recorder: Recorder, database: Database, account: str
 ) -> None:
     await recorder.flush()
@@ -97,7 +97,9 @@ async def test_a_statement_for_each_table_however_many_rows(
         recorder.call(replace(call, status=Status.ANSWERED))
         recorder.step(make_step(call, 1))
     await recorder.flush()
-    assert [words.split()[2] for words in statements if words.startswith("INSERT")] == ["calls", "steps"]
+    written = [words.split()[2] for words in statements if words.startswith("INSERT")]
+    assert list(dict.fromkeys(written)) == ["calls", "steps"]
+    assert len(written) <= 8  # 400 = 256 + 2 * 64 + 16 for SQLite, for each table
     page = await Calls(database).page(account, CallFilter(status="answered"), Page(1_000))
     assert len(page.rows) == 400
 

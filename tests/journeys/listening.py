@@ -18,7 +18,7 @@ HEAD = 0.4
 """Seconds of a prompt by which it is first looked for; several of ours begin with the same words."""
 _ALIKE = 0.85
 _STEP = 0.1
-_LATE = 0.5
+_LATE = 0.2
 _HEAD_OF_REST = 0.3
 
 

@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sqlite3
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -22,6 +21,7 @@ from typing import Any, Self, TypeVar
 import aiohttp
 
 from dialplan.names import AGI_PATH
+from tests.peers.asterisk import Ports
 
 ROOT = Path(__file__).parents[2]
 KEY = "tk_live_" + "7" * 48
@@ -54,12 +54,11 @@ class Trunx:
         log: the lines it has logged, of all its lives.
     """
 
-    def __init__(self, folder: Path, sounds: Path, settings: dict[str, str]) -> None:
+    def __init__(self, folder: Path, sounds: Path, ports: Ports, settings: dict[str, str]) -> None:
         self.folder = folder
         self.sounds = sounds
         self.log: list[dict[str, Any]] = []
-        self.agi_port = _free_port()
-        self._http_port = _free_port()
+        self.agi_port, self._http_port = ports.rtp[:2]
         self._settings = settings
         self._process: Process | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -72,13 +71,14 @@ class Trunx:
     @asynccontextmanager
     async def serving(cls, folder: Path, sounds: Path, **settings: str) -> AsyncIterator[Self]:
         """A started server with the demo tree; `settings` are further TRUNX_ variables."""
-        trunx = cls(folder, sounds, settings)
-        try:
-            await trunx.start()
-            yield trunx
-        finally:
-            await trunx.kill()
-            await trunx._client.close()
+        with Ports() as ports:  # of its own: a free one could be taken while the server is restarted
+            trunx = cls(folder, sounds, ports, settings)
+            try:
+                await trunx.start()
+                yield trunx
+            finally:
+                await trunx.kill()
+                await trunx._client.close()
 
     @property
     def agi_url(self) -> str:
@@ -119,7 +119,7 @@ class Trunx:
         environment |= {f"TRUNX_{name.upper()}": value for name, value in self._settings.items()}
         begin = len(self.log)
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", "import trunx.cli; trunx.cli.main()", "serve"),
+            *(Path(sys.executable).with_name("trunx"), "serve"),
             cwd=ROOT,
             env=environment,
             stdin=DEVNULL,
@@ -249,10 +249,3 @@ class Trunx:
 def left(steps: list[dict[str, Any]]) -> list[tuple[str, str, str | None]]:
     """The way through the tree in short: (node, how it was left, key)."""
     return [(step["node"], step["left"], step["key"]) for step in steps]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

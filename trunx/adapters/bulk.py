@@ -1,58 +1,78 @@
-"""Many rows in one statement: they travel as one JSON text, and the engine takes it apart.
+"""Many rows in few statements, so that a batch costs the event loop and the database little.
 
 A driver's `executemany` runs Python for every row, in a thread that fights the event loop for the
-interpreter; this leaves the work to SQLite's `json_each` and PostgreSQL's `jsonb_array_elements`. Each row is
-an array and not an object, which costs SQLite a quarter less.
+interpreter. SQLite gets statements of many rows instead, of a few fixed lengths so that they stay prepared.
+PostgreSQL, whose driver would have to learn the parameters of each length, gets all rows as one JSON text
+and takes it apart itself.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
 from pydantic_core import to_json
 from sqlalchemy import BigInteger, Boolean, Column, Dialect, Integer, Table, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from trunx.adapters.tables import Moment
+from trunx.adapters.tables import Moment, milliseconds
+
+_LENGTHS = (256, 64, 16, 4, 1)  # rows of one statement for SQLite, which takes 32,766 parameters
 
 
 class Bulk:
     """An INSERT of any number of records, whose fields are called like the table's columns.
 
-    `conflict` is what follows ON CONFLICT; `given` are columns whose value is an SQL expression, not a field.
+    `conflict` is what follows ON CONFLICT; `given` are columns whose value is told to `write`, not a field.
     """
 
-    def __init__(self, dialect: Dialect, table: Table, conflict: str, **given: str) -> None:
+    def __init__(self, dialect: Dialect, table: Table, conflict: str, *given: str) -> None:
         quote = dialect.identifier_preparer.quote
-        fields = [column for column in table.columns if column.name not in given]
-        self._fields = attrgetter(*(column.name for column in fields))
-        kind = _sqlite if dialect.name == "sqlite" else _postgresql
-        values = {column.name: kind(column, f"value ->> {place}") for place, column in enumerate(fields)}
-        source = (
-            "json_each(:rows)"
-            if dialect.name == "sqlite"
-            else "jsonb_array_elements(CAST(:rows AS jsonb)) AS row(value)"
-        )
-        names = [*values, *given]
-        # WHERE true: without it SQLite reads ON as the beginning of a join's condition.
-        self.statement = text(
-            f"INSERT INTO {quote(table.name)} ({', '.join(quote(name) for name in names)}) "  # noqa: S608 - our own names
-            f"SELECT {', '.join({**values, **given}.values())} FROM {source} WHERE true "
-            f"ON CONFLICT {conflict}"
-        )
+        columns = [column for column in table.columns if column.name not in given]
+        columns += [table.columns[name] for name in given]
+        self._fields = attrgetter(*(column.name for column in columns[: len(columns) - len(given)]))
+        names = ", ".join(quote(column.name) for column in columns)
+        self._head = f"INSERT INTO {quote(table.name)} ({names}) "
+        self._tail = f" ON CONFLICT {conflict}"
+        self._marks = f"({', '.join('?' * len(columns))})"
+        self._is_sqlite = dialect.name == "sqlite"
+        values = ", ".join(_taken(column, f"value ->> {place}") for place, column in enumerate(columns))
+        source = "jsonb_array_elements(CAST(:rows AS jsonb)) AS row(value)"
+        select = f"SELECT {values} FROM {source}"  # noqa: S608 - names of our own tables
+        self._all_at_once = text(self._head + select + self._tail)
 
-    def rows(self, records: Iterable[Any]) -> str:
-        """What the statement takes as `:rows`. Raises `ValueError` for a text that UTF-8 cannot hold."""
-        return to_json([self._fields(record) for record in records], temporal_mode="milliseconds").decode()
+    async def write(self, connection: AsyncConnection, records: Sequence[Any], *given: str) -> int:
+        """Inserts `records`; how many rows that made. Raises `ValueError`: a text that UTF-8 cannot hold."""
+        rows = [self._fields(record) + given for record in records]
+        if not self._is_sqlite:
+            document = to_json(rows, temporal_mode="milliseconds").decode()
+            return (await connection.execute(self._all_at_once, {"rows": document})).rowcount
+        made = 0
+        for portion in _portions(rows):
+            marks = ", ".join([self._marks] * len(portion))
+            flat = tuple(_plain(value) for row in portion for value in row)
+            written = await connection.exec_driver_sql(f"{self._head}VALUES {marks}{self._tail}", flat)
+            made += written.rowcount
+        return made
 
 
-def _sqlite(column: Column[Any], value: str) -> str:
-    # Moments come with a fraction of a millisecond, which is cut off here as `tables.milliseconds` does.
-    return f"CAST({value} AS INTEGER)" if isinstance(column.type, Moment) else value
+def _portions(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
+    start = 0
+    for length in _LENGTHS:
+        while len(rows) - start >= length:
+            yield rows[start : start + length]
+            start += length
 
 
-def _postgresql(column: Column[Any], value: str) -> str:
+def _plain(value: Any) -> Any:
+    return milliseconds(value) if isinstance(value, datetime) else value
+
+
+def _taken(column: Column[Any], value: str) -> str:
+    """PostgreSQL's expression for a value out of the JSON."""
     match column.type:
         case Moment():
+            # With a fraction of a millisecond, which is cut off here as `tables.milliseconds` does.
             return f"CAST(trunc(CAST({value} AS numeric)) AS bigint)"
         case Boolean():
             return f"CAST({value} AS boolean)"

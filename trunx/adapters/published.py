@@ -27,7 +27,7 @@ from trunx.domain.errors import UnavailableError
 from trunx.domain.records import Line
 
 LINES_KEPT = 10_000  # last answers, for when neither store answers; each may hold a tree of its own
-GATHER = 0.002  # seconds after a command in which lookups wait for each other; a lone call waits for nobody
+GATHER = 0.005  # seconds after a command in which lookups wait for each other; a lone call waits for nobody
 HEAL_EVERY = 1.0  # seconds between two looks at whether the cache is complete
 _LONGEST_BACKOFF = 5.0
 _PORTION = 100  # DIDs published with one command: with their documents, 25 MB at the very most

@@ -25,6 +25,7 @@ from trunx.adapters.database import Database
 from trunx.adapters.tables import LIVE, calls, events, now, steps
 from trunx.domain.call import Call, EndReason, Event, Status, Step
 from trunx.domain.errors import UnavailableError
+from trunx.domain.strict_json import dumps
 
 GATHER = 0.1  # seconds that rows wait for others before they are written
 BATCH = 500  # rows of one table in a transaction; also what starts a write before `GATHER` is over
@@ -52,7 +53,7 @@ class _EventRow:
     call: str
     type: str
     at: datetime
-    data: dict[str, str]
+    data: str
 
 
 @dataclass(slots=True)
@@ -143,7 +144,9 @@ class Recorder:
 
     def event(self, event: Event) -> None:
         name = f"{self._run}{next(self._count):010x}"  # grows, so that events of one millisecond keep order
-        self._events.append(_EventRow(name, event.account, event.call, event.type, event.at, event.data))
+        self._events.append(
+            _EventRow(name, event.account, event.call, event.type, event.at, dumps(event.data))
+        )
         self._added()
 
     async def flush(self) -> None:
@@ -242,8 +245,8 @@ class Recorder:
                     (self._events_bulk, batch.events),
                 ):
                     if records:
-                        given = {"server": self._server} if bulk is self._calls_bulk else {}
-                        await connection.execute(bulk.statement, {"rows": bulk.rows(records), **given})
+                        given = (self._server,) if bulk is self._calls_bulk else ()
+                        await bulk.write(connection, records, *given)
         except (SQLAlchemyError, ValueError) as error:
             # A row that the database refuses must not hold up all the others.
             if len(batch) == 1:
@@ -266,4 +269,4 @@ def _calls_bulk(database: Database) -> Bulk:
     fields = ", ".join(f"{column.name} = excluded.{column.name}" for column in calls.columns)
     later = f"{rank('excluded.status')} > {rank('calls.status')} OR excluded.status = calls.status"
     conflict = f"(id) DO UPDATE SET {fields} WHERE {later}"
-    return Bulk(database.dialect, calls, conflict, server=":server")
+    return Bulk(database.dialect, calls, conflict, "server")

@@ -1,4 +1,4 @@
-"""The do-not-call lists in the database; ten thousand entries are one transaction of ten statements."""
+"""The do-not-call lists in the database; ten thousand entries are one transaction."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -13,7 +13,7 @@ from trunx.adapters.tables import suppressions
 from trunx.domain.errors import NotFoundError
 from trunx.domain.records import Page, Rows, Suppression
 
-_PORTION = 1_000  # rows of one statement: writing them as JSON holds up the event loop for 3 ms
+_PORTION = 1_000  # rows made ready at once, which holds up the event loop for 3 ms
 
 
 class Suppressions:
@@ -29,8 +29,7 @@ class Suppressions:
         added = 0
         async with self._database.writing() as connection:
             for start in range(0, len(ordered), _PORTION):
-                rows = self._bulk.rows(ordered[start : start + _PORTION])
-                added += (await connection.execute(self._bulk.statement, {"rows": rows})).rowcount
+                added += await self._bulk.write(connection, ordered[start : start + _PORTION])
         return added
 
     async def get(self, account: str, number: str) -> Suppression:
