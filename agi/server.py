@@ -145,6 +145,7 @@ class Server:
         loop.add_signal_handler(signal.SIGINT, interrupt)
         try:
             await stop.wait()
+            log.info("no new calls are taken; %d are live", len(self._sessions))
             draining = asyncio.ensure_future(self.drain(0 if force.is_set() else drain))
             forcing = asyncio.ensure_future(force.wait())
             await asyncio.wait({draining, forcing}, return_when=asyncio.FIRST_COMPLETED)

@@ -31,6 +31,7 @@ from trunx.adapters.valkey import open_valkey
 from trunx.domain.account import new_secret
 from trunx.domain.errors import UnavailableError
 from trunx.engine.inbound import Inbound
+from trunx.engine.metrics import CALLS_LIVE, CALLS_REFUSED
 from trunx.engine.opt_out import OptOuts
 from trunx.engine.ports import Lines
 from trunx.settings import PREFIX, Settings, SettingsError
@@ -98,6 +99,9 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
                     allow=settings.agi_allow,
                 )
             )
+        recorder.end_lost()
+        CALLS_LIVE.set_function(lambda: calls.sessions)
+        CALLS_REFUSED.set_function(lambda: calls.refused)
         ports = Ports(
             ivrs=ivrs,
             dids=Dids(database),

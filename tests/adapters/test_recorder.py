@@ -81,7 +81,7 @@ async def test_a_status_only_moves_forward(recorder: Recorder, database: Databas
     assert (kept.status, kept.end_reason, kept.ended_at) == (Status.COMPLETED, EndReason.HANGUP, _AS_KEPT)
 
 
-async def test_few_statements_for_each_table_however_many_rows(
+async def test_a_statement_for_each_table_however_many_rows(
     recorder: Recorder, database: Database, account: str
 ) -> None:
     await recorder.flush()
@@ -98,8 +98,7 @@ async def test_few_statements_for_each_table_however_many_rows(
         recorder.step(make_step(call, 1))
     await recorder.flush()
     written = [words.split()[2] for words in statements if words.startswith("INSERT")]
-    assert list(dict.fromkeys(written)) == ["calls", "steps"]
-    assert len(written) <= 8  # 400 = 256 + 2 * 64 + 16 for SQLite, for each table
+    assert written == ["calls", "steps"]
     page = await Calls(database).page(account, CallFilter(status="answered"), Page(1_000))
     assert len(page.rows) == 400
 
@@ -137,6 +136,10 @@ async def test_calls_that_an_earlier_run_left_live_are_lost(database: Database, 
         before.call(ended)
     calls = Calls(database)
     async with Recorder(database, server="here") as recorder:
+        await recorder.flush()
+        # Not by itself: a second start on the same folder may yet fail, beside the run that is alive.
+        assert (await calls.get(account, live.id)).status is Status.INITIATED
+        recorder.end_lost()
         await recorder.flush()
         kept = await calls.get(account, live.id)
         assert (kept.status, kept.end_reason) == (Status.COMPLETED, EndReason.LOST)

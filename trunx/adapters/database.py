@@ -212,6 +212,8 @@ def _sqlite(target: URL) -> AsyncEngine:
         # writes; ours is sent by the listener below.
         connect_args={"isolation_level": None, "timeout": _ENGINE_PATIENCE},
         pool_size=6,
+        # The same connection again: what another one writes empties its page cache, and it must be warm.
+        pool_use_lifo=True,
         max_overflow=0,
         pool_timeout=DEADLINE,
         hide_parameters=True,

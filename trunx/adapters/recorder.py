@@ -102,16 +102,23 @@ class Recorder:
         self._writing = asyncio.Lock()
         self._count = itertools.count()
         self._run = f"{time.time_ns() // 1_000_000:011x}{random.getrandbits(24):06x}"
-        self._lost_ended = False
+        self._lost_ended = True
         self._held_up = False
         self._full = False
         self._writer: asyncio.Task[None] | None = None
         self.dropped = 0
 
     async def __aenter__(self) -> Self:
-        self._recorded.set()  # the first round ends what an earlier run left
         self._writer = asyncio.create_task(self._write_for_ever(), name="recorder")
         return self
+
+    def end_lost(self) -> None:
+        """Has the calls ended that an earlier run of this server left live, before any row is written.
+
+        Not before our ports are ours: who holds them may be no earlier run, but one that is alive.
+        """
+        self._lost_ended = False
+        self._recorded.set()
 
     async def __aexit__(self, *_: object) -> None:
         if self._writer is not None:
@@ -154,7 +161,10 @@ class Recorder:
         async with self._writing:
             if not self._lost_ended:
                 await self._end_lost()
-            while batch := self._take():
+            # Not what is recorded while we write: that gathers, or each round would write a handful of rows.
+            left = len(self._calls) + len(self._steps) + len(self._events)
+            while left > 0 and (batch := self._take()):
+                left -= len(batch)
                 self._in_hand = len(batch)
                 try:
                     await self._write(batch)

@@ -65,7 +65,8 @@ class Inbound:
         try:
             line = await self.lines.find(did)
         except UnavailableError as error:
-            log.exception("no line can be looked up; the dialplan apologises", did=did, error=str(error))
+            # One line and no traceback: it comes once a call while no store answers.
+            log.error("no line can be looked up; the dialplan apologises", did=did, error=str(error))  # noqa: TRY400
             return None
         if line is None:
             await _not_in_service(Speaker(channel, self.sounds, self.recorder, "", ""), channel, did)
