@@ -136,6 +136,7 @@ def written(document: IvrDocument) -> dict[str, Any]:
 def changed(document: dict[str, Any], change: IvrChange) -> dict[str, Any]:
     """`document` with `change` applied; the result is still to be validated as an `IvrDocument`."""
     given = change.model_dump(mode="json", exclude_unset=True)
+    given.pop("id", None)
     nodes = dict(document["nodes"])
     for name, node in (given.pop("nodes", None) or {}).items():
         if node is None:

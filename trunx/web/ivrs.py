@@ -124,7 +124,7 @@ async def change_ivr(asked: Asked, path: IvrPath, body: IvrChange) -> Reply:
         raise ProblemError(INVALID_BODY, f"/id: {fault.message}", errors=[fault])
 
     def change(document: dict[str, Any]) -> dict[str, Any]:
-        result = validated({**changed(document, body), "id": path.id}, IvrDocument)
+        result = validated(changed(document, body), IvrDocument)
         _tree(result)
         return written(result)
 
