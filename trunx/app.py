@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import resource
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -124,6 +125,8 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 20, 50)
+        # A call must not wait 5 ms, the default, until the database's thread lets go of the interpreter.
+        sys.setswitchinterval(0.0005)
         log.info(
             "ready", api=http_url, agi=f"agi://{settings.agi_host}:{calls.port}", data=str(settings.data_dir)
         )

@@ -6,7 +6,6 @@ PostgreSQL, whose driver would have to learn the parameters of each length, gets
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
@@ -34,6 +33,8 @@ class Bulk:
         self._head = f"INSERT INTO {quote(table.name)} ({names}) "
         self._tail = f" ON CONFLICT {conflict}"
         self._marks = f"({', '.join('?' * len(columns))})"
+        self._width = len(columns)
+        self._moments = [place for place, column in enumerate(columns) if isinstance(column.type, Moment)]
         self._is_sqlite = dialect.name == "sqlite"
         values = ", ".join(_taken(column, f"value ->> {place}") for place, column in enumerate(columns))
         source = "jsonb_array_elements(CAST(:rows AS jsonb)) AS row(value)"
@@ -42,22 +43,29 @@ class Bulk:
 
     async def write(self, connection: AsyncConnection, records: Sequence[Any], *given: str) -> int:
         """Inserts `records`; how many rows that made. Raises `ValueError`: a text that UTF-8 cannot hold."""
-        rows = [self._fields(record) + given for record in records]
         if not self._is_sqlite:
+            rows = [self._fields(record) + given for record in records]
             document = to_json(rows, temporal_mode="milliseconds").decode()
             return (await connection.execute(self._all_at_once, {"rows": document})).rowcount
         made = 0
-        for start in range(0, len(rows), _MOST):
-            portion = rows[start : start + _MOST]
+        for start in range(0, len(records), _MOST):
+            portion = records[start : start + _MOST]
             marks = ", ".join([self._marks] * len(portion))
-            flat = tuple(_plain(value) for row in portion for value in row)
-            written = await connection.exec_driver_sql(f"{self._head}VALUES {marks}{self._tail}", flat)
-            made += written.rowcount
+            statement = f"{self._head}VALUES {marks}{self._tail}"
+            made += (await connection.exec_driver_sql(statement, self._flat(portion, given))).rowcount
         return made
 
-
-def _plain(value: Any) -> Any:
-    return milliseconds(value) if isinstance(value, datetime) else value
+    def _flat(self, records: Sequence[Any], given: tuple[str, ...]) -> tuple[Any, ...]:
+        """The values of all rows, one behind the other. Runs on the event loop, and so by column."""
+        flat: list[Any] = []
+        for record in records:
+            flat += self._fields(record)
+            flat += given
+        for column in self._moments:
+            for place in range(column, len(flat), self._width):
+                if flat[place] is not None:
+                    flat[place] = milliseconds(flat[place])
+        return tuple(flat)
 
 
 def _taken(column: Column[Any], value: str) -> str:

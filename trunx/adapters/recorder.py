@@ -28,7 +28,7 @@ from trunx.domain.errors import UnavailableError
 from trunx.domain.strict_json import dumps
 
 GATHER = 0.1  # seconds that rows wait for others before they are written
-BATCH = 500  # rows of one table in a transaction; also what starts a write before `GATHER` is over
+BATCH = 1_500  # rows of one table in a transaction; also what starts a write before `GATHER` is over
 MOST_WAITING = 100_000  # rows kept while the database is away; then the oldest steps go first
 CLOSE_DEADLINE = 10.0  # seconds to write the rest when we end
 _LONGEST_BACKOFF = 5.0
