@@ -109,6 +109,6 @@ class SoundFolder:
                 os.fsync(file.fileno())
             Path(beside).chmod(0o644)  # Asterisk runs as another user
             Path(beside).rename(path)
-        except BaseException:
+        except BaseException:  # an interrupt too: what is half written must not stay in Asterisk's folder
             Path(beside).unlink(missing_ok=True)
             raise
