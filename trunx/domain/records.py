@@ -1,7 +1,7 @@
 """The rows that are neither account nor call (IVR, DID, suppression), and how lists travel."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -52,6 +52,7 @@ class Published:
     """What stands behind a DID. `revision` only grows, over all DIDs: the newer of two is the truth.
 
     `uid`, `ivr` and `version` are None for a DID that has no IVR, or that was given up (`account` is None).
+    `sounds` has the sound behind each audio that the tree's nodes name, as far as there is one.
     """
 
     did: str
@@ -60,6 +61,7 @@ class Published:
     uid: str | None
     ivr: str | None
     version: int | None
+    sounds: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,15 @@ class CallFilter:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a call to a DID needs: whose it is, and the tree behind it (None: no IVR)."""
+    """What a call to a DID needs: whose it is, the tree behind it (None: no IVR), and the sound behind each
+    audio that its nodes name.
+    """
 
     account: str
     ivr: str | None
     version: int | None
     tree: Tree | None
+    sounds: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

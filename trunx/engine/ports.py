@@ -4,10 +4,12 @@ Shared rules: every method may raise `UnavailableError` (the outside cannot be r
 own deadline) unless it says that it never waits; an account never sees what another one owns.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from trunx.domain.account import Account, Key
+from trunx.domain.audio import Audio, Sound, Speech, Staged, Use, VoiceInfo
 from trunx.domain.call import Call, Event, Step
 from trunx.domain.idempotency import Answer, Claim
 from trunx.domain.records import CallFilter, Did, Ivr, Line, Page, PartState, Rows, Suppression
@@ -153,6 +155,89 @@ class Sounds(Protocol):
 
     def seconds(self, sound: str) -> float | None:
         """How long `sound` (`trunx/...`, no extension) plays; None when it is not there or not known."""
+
+
+class Audios(Protocol):
+    """The accounts' audio, and the sounds that exist.
+
+    A node names an audio by its id, its name or its uploaded file's name, in this order of precedence; among
+    equals the newest that is not `failed` is meant. What changes a tree's sounds gives the DIDs behind it a
+    new revision in the same transaction, and returns them: they are to be published.
+    """
+
+    async def add(self, audio: Audio) -> None: ...
+
+    async def settle(self, audio: Audio) -> Sequence[str]:
+        """Writes what became of an audio that was `processing`. Raises `NotFoundError`: it was deleted."""
+
+    async def get(self, account: str, audio_id: str) -> Audio:
+        """Raises `NotFoundError`."""
+
+    async def page(self, account: str, page: Page) -> Rows[Audio]: ...
+
+    async def delete(self, account: str, audio_id: str) -> Sequence[str]:
+        """Raises `NotFoundError`."""
+
+    async def uses(self, account: str, audio_ids: Collection[str]) -> Mapping[str, Sequence[Use]]:
+        """Which nodes of today's trees play each of the audios; none for an id that is not there."""
+
+    async def unknown(self, account: str, names: Collection[str]) -> set[str]:
+        """Those of the names (as nodes write them) behind which there is no audio."""
+
+    async def end_lost(self) -> None:
+        """Fails what this server was processing when it last ended."""
+
+    async def spoken(self, key: str) -> Sound | None:
+        """The sound that was made for a `Speech` with this key."""
+
+    async def keep(self, sound: Sound, key: str | None = None) -> None:
+        """Notes that a sound exists, and the key of the speech it was made for. May be told again."""
+
+    async def unused(self, limit: int) -> Sequence[str]:
+        """Sounds that no audio points to, and that no call which is still live can have been told of."""
+
+    async def drop(self, sound: str) -> bool:
+        """Forgets a sound that is still unused, its speech too; False when it is in use again."""
+
+
+class Studio(Protocol):
+    """Makes sounds of files, in a pool of worker processes: no method holds the event loop."""
+
+    async def master(self, source: Path) -> Sound:
+        """Decodes, levels and keeps `source` in our own folder of sounds. Raises `UnusableSoundError`."""
+
+    async def encoded(self, sound: str, kind: str) -> Path:
+        """A file of the sound as `wav`, `mp3` or `ulaw`. Raises `NotFoundError`: its files are gone."""
+
+
+class Voices(Protocol):
+    """Speech from text, by one provider."""
+
+    async def plan(self, text: str, voice: str | None) -> Speech:
+        """What would be said, and by whom (`voice` is an id, a name or an alias). Raises `SpeechError`."""
+
+    async def speak(self, speech: Speech, target: Path) -> Speech:
+        """Writes a sound file that the studio can decode; the speech as it was said, which differs (voice,
+        key) when the fallback voice had to stand in. Raises `SpeechError`.
+        """
+
+    async def voices(self) -> Sequence[VoiceInfo]:
+        """Raises `SpeechError`."""
+
+
+class Staging(Protocol):
+    """Brings sounds from our own folder to every Asterisk."""
+
+    async def stage(self, sound: str) -> None:
+        """Returns when every host has it or has failed once, and after a few seconds at the latest; what is
+        missing then is caught up later. Never raises.
+        """
+
+    async def states(self, sounds: Collection[str]) -> Mapping[str, Sequence[Staged]]:
+        """Each sound on each host."""
+
+    async def remove(self, sound: str) -> None:
+        """Takes it off every host, and out of our own folder; a host that is down is caught up later."""
 
 
 class Part(Protocol):
