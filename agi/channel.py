@@ -77,11 +77,17 @@ class Channel:
 
     __slots__ = ("_greeting", "_line", "_transport", "_waiter", "loop", "told", "wire")
 
-    def __init__(self, wire: protocol.Protocol, transport: Transport, greeting: bytes) -> None:
+    def __init__(
+        self,
+        wire: protocol.Protocol,
+        transport: Transport,
+        greeting: bytes,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         self.wire = wire
         self.told = False  # the handler has been told that the call is over
         self._greeting = greeting
-        self.loop = asyncio.get_running_loop()
+        self.loop = loop
         self._transport = transport
         self._line = b""
         self._waiter: asyncio.Future[Reply] | None = None

@@ -295,5 +295,9 @@ def _parse(line: str) -> Reply:
 
 def environment(greeting: bytes) -> dict[str, str]:
     """The `agi_` values of a greeting. A caller's name can be any bytes: what is not UTF-8 becomes U+FFFD."""
-    lines = (line.partition(":") for line in greeting.decode("utf-8", "replace").split("\n"))
-    return {name: value.removeprefix(" ") for name, colon, value in lines if colon}
+    lines = greeting.decode("utf-8", "replace").split("\n")
+    try:
+        return dict(line.split(": ", 1) for line in lines)
+    except ValueError:  # not as Asterisk writes it
+        parts = (line.partition(":") for line in lines)
+        return {name: value.removeprefix(" ") for name, colon, value in parts if colon}

@@ -53,6 +53,8 @@ class Server:
     allows on a dead channel. An exception it lets out is logged and ends the session.
     """
 
+    loop: asyncio.AbstractEventLoop
+
     def __init__(
         self,
         handler: Handler,
@@ -76,7 +78,7 @@ class Server:
         self._empty.set()
 
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
+        self.loop = loop = asyncio.get_running_loop()
         # A burst of calls must find room: with asyncio's own backlog of 100 Asterisk's connect times out.
         shell = _Buffered if isinstance(loop, asyncio.BaseEventLoop) else _Streamed
         self._listener = await loop.create_server(lambda: shell(self), self._host, self._port, backlog=4096)
@@ -241,7 +243,7 @@ class _Connection:
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self.since = asyncio.get_running_loop().time()
+        self.since = self._server.loop.time()
         if not self._server.arrived(self):
             self.abort()
 
@@ -319,7 +321,7 @@ class _Connection:
     def _greeted(self, event: Greeted) -> None:
         if self._transport is None:
             return
-        self._channel = Channel(self._wire, self._transport, event.environment)
+        self._channel = Channel(self._wire, self._transport, event.environment, self._server.loop)
         if not self._server.greeted(self, self._channel):
             self._refuse()
 
@@ -336,7 +338,7 @@ class _Connection:
 
     def _end_work_soon(self) -> None:
         """Once the handler has taken the reply that it may have got in the same breath."""
-        asyncio.get_running_loop().call_soon(self._end_work)
+        self._server.loop.call_soon(self._end_work)
 
     def _end_work(self) -> None:
         """Cancels what the handler waits for, once, unless a command of its own tells it of the end."""

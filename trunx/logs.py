@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ import structlog
 from pydantic_core import to_json
 
 
-def _json(logger: object, method: str, event: dict[str, Any]) -> bytes:
+def _json(logger: object, method: str, event: MutableMapping[str, Any]) -> bytes:
     """One line. Level and time are put in here: a line is written for every call, and processors cost."""
     event["level"] = method
     event["timestamp"] = datetime.now(UTC)
@@ -22,14 +23,27 @@ def _json_text(logger: object, method: str, event: dict[str, Any]) -> str:
     return _json(logger, method, event).decode()
 
 
+class _JsonLines(structlog.BoundLoggerBase):
+    """Writes a line without structlog's chain of processors, whose upkeep costs more than the line."""
+
+    def _proxy_to_logger(self, method_name: str, event: str | None = None, **event_kw: Any) -> None:
+        event_kw["event"] = event
+        whole = structlog.contextvars.merge_contextvars(
+            self._logger, method_name, {**self._context, **event_kw}
+        )
+        self._logger.msg(_json(self._logger, method_name, whole))
+
+
 def configure(*, as_json: bool, level: int = logging.INFO) -> None:
     """Sends structlog's lines and the standard library's to standard error, in one form."""
     contexts, level_of = structlog.contextvars.merge_contextvars, structlog.processors.add_log_level
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     foreign: list[structlog.typing.Processor] = [contexts, level_of, structlog.stdlib.ExtraAdder()]
     processors: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    wrapper: type[Any] = structlog.make_filtering_bound_logger(level)
     if as_json:
-        own: list[Any] = [contexts, _json]
+        wrapper = type("JsonLogger", (_JsonLines, wrapper), {})
+        own: list[Any] = []
         factory: Any = structlog.BytesLoggerFactory(file=sys.stderr.buffer)
         processors += [_json_text]
     else:
@@ -42,7 +56,7 @@ def configure(*, as_json: bool, level: int = logging.INFO) -> None:
         processors += [stamp, renderer]
     structlog.configure(
         processors=own,
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=wrapper,
         logger_factory=factory,
         cache_logger_on_first_use=True,
     )

@@ -179,12 +179,13 @@ class Recorder:
             _log.info("the calls and steps that were waiting are written", dropped_since_start=self.dropped)
 
     def _added(self) -> None:
+        if not self._recorded.is_set():
+            self._recorded.set()
         waiting = len(self._calls) + len(self._steps) + len(self._events)
         if waiting >= BATCH:
             self._enough.set()
             if waiting > MOST_WAITING:
                 self._drop_oldest()
-        self._recorded.set()
 
     def _drop_oldest(self) -> None:
         if self._steps:

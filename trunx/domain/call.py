@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Status(StrEnum):
@@ -42,8 +43,7 @@ class Left(StrEnum):
     DONE = "done"  # an action that was carried out
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call. `id` is the name used everywhere; `agi_uniqueid` is Asterisk's own for an inbound call."""
 
     id: str
@@ -63,8 +63,7 @@ class Call:
     channel: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One visit of a node; `number` counts from 1 in a call.
 
     `prompt_ms`: how much of its own prompt was heard, not of what was said before it (an upper bound where
@@ -99,10 +98,9 @@ def new_call_id() -> str:
 
     Rows of one hour then stand side by side in the database's index; random ids touch a page each.
     """
-    random = int.from_bytes(os.urandom(10), "big")
-    value = time.time_ns() // 1_000_000 << 80 | 0x7 << 76 | (random >> 68) << 64 | 0b10 << 62
-    digits = f"{value | random & (1 << 62) - 1:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    moment, random = f"{time.time_ns() // 1_000_000:012x}", os.urandom(10).hex()
+    variant = "89ab"[int(random[3], 16) & 3]
+    return f"{moment[:8]}-{moment[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[7:19]}"
 
 
 def public_call_id(call: str) -> str:
