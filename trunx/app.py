@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Protocol
 
 import structlog
 from aiohttp import web
@@ -17,27 +18,35 @@ import agi
 from sounds import ENGINE
 from trunx import demo
 from trunx.adapters.accounts import Accounts
+from trunx.adapters.audios import Audios
 from trunx.adapters.calls import Calls
 from trunx.adapters.database import Database
 from trunx.adapters.dids import Dids
 from trunx.adapters.idempotency import IdempotencyKeys
 from trunx.adapters.ivrs import Ivrs
 from trunx.adapters.journal import Journal
+from trunx.adapters.local_voice import LocalVoice
 from trunx.adapters.published import Published
 from trunx.adapters.recorder import Recorder
 from trunx.adapters.redis import RedisServer, open_redis
-from trunx.adapters.sound_folder import SoundFolder
+from trunx.adapters.sound_folder import SoundFolder, SoundFolders
+from trunx.adapters.staging import Staging
+from trunx.adapters.studio import Limits as StudioLimits
+from trunx.adapters.studio import Studio
 from trunx.adapters.suppressions import Suppressions
 from trunx.adapters.valkey import open_valkey
 from trunx.domain.account import new_secret
 from trunx.domain.errors import UnavailableError
 from trunx.engine.inbound import Inbound
+from trunx.engine.incoming import Incoming
+from trunx.engine.library import Library
 from trunx.engine.metrics import CALLS_LIVE, CALLS_REFUSED
 from trunx.engine.opt_out import OptOuts
-from trunx.engine.ports import Lines
+from trunx.engine.ports import Lines, Part, Voices
 from trunx.settings import PREFIX, Settings, SettingsError
 from trunx.web.application import create_application
 from trunx.web.ports import Ports
+from trunx.web.uploads import Limits
 
 log = structlog.get_logger(__name__)
 
@@ -77,19 +86,17 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             database = await stack.enter_async_context(Database.open(settings.database()))
         with _data_folder(settings), _setting("REDIS_URL"):
             cache = await stack.enter_async_context(_cache(settings))
-        with _setting("SOUNDS_URL"):
-            folder = SoundFolder.at(settings.sounds())
         lines = await stack.enter_async_context(Published(database, cache.client))
         recorder = await stack.enter_async_context(Recorder(database, server=settings.server_name))
         suppressions = Suppressions(database)
         journal = Journal(settings.data_dir / "suppressions.journal")
         opt_outs = OptOuts(suppressions, journal)
         stack.push_async_callback(opt_outs.drain)
-        await _stage_prompts(folder)
+        sound = await stack.enter_async_context(_sound(settings, database, lines))
         accounts, ivrs = Accounts(database), Ivrs(database)
         for work in (lines.heal(), journal.replay_for_ever(suppressions)):
             stack.push_async_callback(_cancelled, asyncio.create_task(work))
-        inbound = Inbound(lines, opt_outs, recorder, folder, settings.region)
+        inbound = Inbound(lines, opt_outs, recorder, sound.folders, settings.region)
         with _port("AGI", settings.agi_host, settings.agi_port):
             calls = await stack.enter_async_context(
                 agi.Server(
@@ -101,6 +108,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
                 )
             )
         recorder.end_lost()
+        await _end_lost(sound)
         CALLS_LIVE.set_function(lambda: calls.sessions)
         CALLS_REFUSED.set_function(lambda: calls.refused)
         ports = Ports(
@@ -111,15 +119,22 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             accounts=accounts,
             idempotency=IdempotencyKeys(database),
             lines=lines,
-            sounds=folder,
-            parts=(database, cache, folder),
-            public_url=settings.public_url or f"http://{settings.http_host}:{settings.http_port}",
+            sounds=sound.folders,
+            library=sound.library,
+            audios=sound.audios,
+            studio=sound.studio,
+            voices=sound.voices,
+            staging=sound.staging,
+            incoming=sound.incoming,
+            uploads=Limits(settings.upload_bytes, settings.upload_seconds),
+            parts=(database, cache, sound.staging, sound.voices),
+            public_url=(settings.public_url or _url(settings.http_host, settings.http_port)).rstrip("/"),
             version=version("trunx"),
         )
         with _port("HTTP", settings.http_host, settings.http_port):
             http_url = await stack.enter_async_context(_api(ports, settings))
         # After the ports: a start that fails must not have made a key that nobody saw.
-        new_key = await _first_start(settings, accounts, ivrs, lines, folder)
+        new_key = await _first_start(settings, accounts, ivrs, lines, sound)
         # What lives now lives for ever: the collector need not look at it again in the middle of calls.
         # A call makes a hundred containers and no cycles: by default it would run after every seventh.
         gc.collect()
@@ -184,26 +199,124 @@ async def _api(ports: Ports, settings: Settings) -> AsyncIterator[str]:
         site = web.TCPSite(runner, settings.http_host, settings.http_port)
         await site.start()
         host, port = runner.addresses[0][:2]
-        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        yield _url(host, port)
     finally:
         await runner.cleanup()
 
 
-async def _stage_prompts(folder: SoundFolder) -> None:
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Provider(Voices, Part, Protocol):
+    """A provider of speech that can tell how it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sound:
+    """All that makes, keeps and brings sound. `folders` are those that we see, our own first."""
+
+    audios: Audios
+    studio: Studio
+    voices: Provider
+    staging: Staging
+    library: Library
+    incoming: Incoming
+    folders: SoundFolders
+
+
+@asynccontextmanager
+async def _sound(settings: Settings, database: Database, lines: Lines) -> AsyncIterator[_Sound]:
+    own = SoundFolder(settings.sounds())
+    incoming = Incoming(settings.data_dir.resolve() / "incoming")
+    with _data_folder(settings):
+        own.root.mkdir(exist_ok=True)
+        incoming.prepare()
+    with _setting("SOUNDS_URL"):
+        staging = Staging(
+            database,
+            own,
+            settings.sounds_url,
+            known_hosts=settings.ssh_known_hosts,
+            keys=settings.ssh_keys,
+        )
+    seen = [SoundFolder.at(url) for url in settings.sounds_url if url.startswith("file:")]
+    audios = Audios(database, server=settings.server_name)
+    limits = StudioLimits(bytes=settings.upload_bytes, seconds=settings.audio_seconds)
+    async with (
+        Studio(own.root, settings.studio_workers, limits) as studio,
+        provider(settings, studio) as voices,
+        staging,
+        Library(
+            audios=audios,
+            studio=studio,
+            voices=voices,
+            staging=staging,
+            lines=lines,
+            words=own,
+            incoming=incoming,
+        ) as library,
+        AsyncExitStack() as stack,
+    ):
+        await _stage_prompts(own, staging)
+        for work in (staging.run(), library.sweep_for_ever()):
+            stack.push_async_callback(_cancelled, asyncio.create_task(work))
+        yield _Sound(audios, studio, voices, staging, library, incoming, SoundFolders(own, *seen))
+
+
+@asynccontextmanager
+async def provider(settings: Settings, studio: Studio) -> AsyncIterator[Provider]:
+    """The voices that the settings name: ElevenLabs' with a key, else those on this machine.
+
+    Raises:
+        SettingsError: one of the settings cannot be used.
+    """
+    key = settings.elevenlabs_api_key
+    if key is None:
+        yield LocalVoice(studio.speak_local)
+        return
+    # Its SDK takes a second to load, which nobody else need wait for.
+    from trunx.adapters.elevenlabs import VOICE, ElevenLabs  # noqa: PLC0415
+
+    try:
+        vendor = ElevenLabs(
+            key.get_secret_value(),
+            settings.elevenlabs_url,
+            model=settings.elevenlabs_model,
+            default_voice=settings.elevenlabs_voice or VOICE,
+            fallback_voice=settings.elevenlabs_fallback,
+            aliases=settings.elevenlabs_aliases,
+            concurrency=settings.elevenlabs_concurrency,
+        )
+    except ValueError as error:
+        raise SettingsError(f"ELEVENLABS_API_KEY or {PREFIX}ELEVENLABS_URL: {error}") from None
+    async with vendor:
+        yield vendor
+
+
+async def _stage_prompts(own: SoundFolder, staging: Staging) -> None:
     """The engine's own prompts, so that Asterisk can speak even when we cannot."""
     try:
         for prompt in ENGINE.values():
-            await folder.stage(prompt.sound, ".ulaw", prompt.path.read_bytes(), prompt.words)
+            await own.stage(prompt.sound, ".ulaw", prompt.path.read_bytes(), prompt.words)
     except OSError as error:
         log.exception(
-            "the engine's prompts cannot be staged; callers hear beeps instead. See TRUNX_SOUNDS_URL",
-            folder=str(folder.root),
+            "the engine's prompts cannot be staged; callers hear beeps instead",
+            folder=str(own.root),
             error=str(error),
         )
+    await asyncio.gather(*(staging.stage(prompt.sound) for prompt in ENGINE.values()))
+
+
+async def _end_lost(sound: _Sound) -> None:
+    try:
+        await sound.audios.end_lost()
+    except UnavailableError as error:
+        log.warning("audio that was being made stays as it is until the next start", error=str(error))
 
 
 async def _first_start(
-    settings: Settings, accounts: Accounts, ivrs: Ivrs, lines: Published, folder: SoundFolder
+    settings: Settings, accounts: Accounts, ivrs: Ivrs, lines: Published, sound: _Sound
 ) -> str | None:
     """Makes the first account when there is none; its key, when it was made and not given."""
     try:
@@ -213,7 +326,7 @@ async def _first_start(
         secret = settings.api_key.get_secret_value() if settings.api_key is not None else new_secret()
         await accounts.create_key(account.id, "first", secret)
         if settings.demo:
-            await demo.load(account.id, ivrs, lines, folder)
+            await demo.load(account.id, ivrs, lines, sound.library, sound.incoming)
     except UnavailableError as error:
         log.warning(
             "nothing can be said of the accounts: start again when the database is up", error=str(error)

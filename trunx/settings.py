@@ -18,7 +18,9 @@ from pydantic_settings import (
 
 PREFIX = "TRUNX_"
 FILE = "trunx.toml"
-_OF_TESTS = "test_"  # TRUNX_TEST_...: read by the tests, not by us
+_VENDORS = frozenset({"elevenlabs_api_key"})
+"""Settings that are called what their vendors call them, without our prefix."""
+_OF_TESTS = "TEST_"  # TRUNX_TEST_...: read by the tests, not by us
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -61,10 +63,48 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         default=None, description="Where users reach the API; its address when absent."
     )
-    sounds_url: str | None = Field(
+    sounds_url: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Asterisk's sounds folder, `file:///...` or `sftp://user@host/...`, or several by comma: "
+        "sounds are copied there. When absent, Asterisk plays from `sounds` in the data folder.",
+    )
+    ssh_known_hosts: Path = Field(
+        default=Path("~/.ssh/known_hosts"), description="Keys of the hosts that sounds are copied to."
+    )
+    ssh_keys: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(),
+        description="Our private keys for these hosts, by comma; the agent's and `~/.ssh/id_*` when absent.",
+    )
+    studio_workers: int = Field(
+        default=2, ge=1, le=64, description="Processes that make sounds; each takes one core while it works."
+    )
+    upload_bytes: int = Field(
+        default=25 * 1024 * 1024, ge=1024, description="The largest file that can be uploaded."
+    )
+    upload_seconds: float = Field(default=300, gt=0, description="How long an upload may take to arrive.")
+    audio_seconds: float = Field(default=600, gt=0, description="The longest sound that can be uploaded.")
+    elevenlabs_api_key: SecretStr | None = Field(
         default=None,
-        description="Asterisk's sounds folder as we see it, `file:///...`; `sounds` in the data folder when "
-        "absent.",
+        validation_alias="elevenlabs_api_key",  # without our prefix: it is the vendor's own name for it
+        description="Key of ElevenLabs, whose voices speak then; a voice on this machine does when absent.",
+    )
+    elevenlabs_url: str | None = Field(
+        default=None, description="Where ElevenLabs' API is; its public address when absent."
+    )
+    elevenlabs_model: str = Field(default="eleven_flash_v2_5", description="ElevenLabs' model that speaks.")
+    elevenlabs_concurrency: int = Field(
+        default=2, ge=1, description="Texts at once that ElevenLabs' plan allows."
+    )
+    elevenlabs_voice: str | None = Field(
+        default=None,
+        description="The voice of requests that name none: an id, a name or an alias; Sarah when absent.",
+    )
+    elevenlabs_fallback: str | None = Field(
+        default=None, description="The voice that stands in when the one asked for is gone."
+    )
+    elevenlabs_aliases: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=lambda: {"rachel": "21m00Tcm4TlvDq8ikWAM"},
+        description="Our own names for voices, `name=id`, by comma; `rachel` when absent.",
     )
     region: str = Field(
         default="US",
@@ -82,8 +122,18 @@ class Settings(BaseSettings):
     @classmethod
     def _networks(cls, value: Any) -> Any:
         if isinstance(value, str):
-            return tuple(ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
+            return tuple(ip_network(part, strict=False) for part in _parts(value))
         return value
+
+    @field_validator("sounds_url", "ssh_keys", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return _parts(value) if isinstance(value, str) else value
+
+    @field_validator("elevenlabs_aliases", mode="before")
+    @classmethod
+    def _aliased(cls, value: Any) -> Any:
+        return _pairs(value) if isinstance(value, str) else value
 
     @classmethod
     def settings_customise_sources(
@@ -103,9 +153,9 @@ class Settings(BaseSettings):
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.data_dir.resolve() / 'trunx.db'}"
 
-    def sounds(self) -> str:
-        """The sounds folder's URL."""
-        return self.sounds_url or (self.data_dir.resolve() / "sounds").as_uri()
+    def sounds(self) -> Path:
+        """Our own folder of sounds."""
+        return self.data_dir.resolve() / "sounds"
 
 
 def load(**given: Any) -> Settings:
@@ -120,34 +170,47 @@ def load(**given: Any) -> Settings:
         raise SettingsError(f"{FILE}: {error}") from None
     except ValidationError as error:
         problems = (
-            f"{PREFIX}{'_'.join(str(part) for part in problem['loc'][:1]).upper()}: {problem['msg']}"
+            f"{', '.join(variable(str(part)) for part in problem['loc'][:1])}: {problem['msg']}"
             for problem in error.errors(include_input=False, include_url=False)
         )
         raise SettingsError("; ".join(problems)) from None
 
 
+def _pairs(value: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in _parts(value)]
+    if any(not name.strip() or not meant.strip() for name, _, meant in pairs):
+        raise ValueError("write it as name=id, by comma")
+    return {name.strip(): meant.strip() for name, _, meant in pairs}
+
+
+def variable(name: str) -> str:
+    """The environment's variable for the field `name`."""
+    return name.upper() if name in _VENDORS else (PREFIX + name).upper()
+
+
 def unknown() -> list[str]:
     """A sentence for each name in the environment or the file that looks like a setting and is none."""
-    known = list(Settings.model_fields)
+    fields = {name: name for name in Settings.model_fields}
+    variables = {variable(name).removeprefix(PREFIX): variable(name) for name in fields}
     try:
         in_file = tomllib.loads(Path(FILE).read_text("utf-8"))
     except (OSError, ValueError):
         in_file = {}  # `load` tells what is wrong with it
-    in_environment = {
-        name: name.removeprefix(PREFIX).lower() for name in os.environ if name.startswith(PREFIX)
-    }
-    return [
-        f"{written} is not a setting" + _meant(name, known, PREFIX if written in os.environ else "")
-        for written, name in sorted({**{name: name for name in in_file}, **in_environment}.items())
-        if name not in known and not name.startswith(_OF_TESTS)
-    ]
+    strays = [_stray(name, name, fields) for name in in_file if name not in fields]
+    for name in os.environ:
+        bare = name.removeprefix(PREFIX)
+        if bare != name and variables.get(bare) != name and not bare.startswith(_OF_TESTS):
+            strays.append(_stray(name, bare, variables))
+    return sorted(strays)
 
 
-def _meant(name: str, known: list[str], prefix: str) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    if not close:
-        return ""
-    return f": did you mean {(prefix + close[0]).upper() if prefix else close[0]}?"
+def _stray(written: str, bare: str, known: dict[str, str]) -> str:
+    close = difflib.get_close_matches(bare, known, n=1)
+    return f"{written} is not a setting" + (f": did you mean {known[close[0]]}?" if close else "")
+
+
+def _parts(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 def client_host(listening: str) -> str:

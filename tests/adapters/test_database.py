@@ -1,6 +1,7 @@
 """Opening, migrating, deadlines and failures, on both engines."""
 
 import asyncio
+import json
 import os
 import socket
 import sqlite3
@@ -10,16 +11,20 @@ from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from structlog.testing import capture_logs
 
+from tests.adapters.shelf_of_audio import AudioShelf, sound
 from tests.peers.postgres import Postgres
 from trunx.adapters.accounts import Accounts
 from trunx.adapters.database import Database, SchemaError
-from trunx.adapters.tables import accounts, metadata, now
+from trunx.adapters.tables import accounts, dids, ivr_audio, ivr_versions, ivrs, metadata, now
+from trunx.adapters.truth import Truth
 from trunx.domain.errors import UnavailableError
 from trunx.engine.ports import Part
 
@@ -33,6 +38,65 @@ async def test_migrations_build_the_tables_of_the_metadata(new_url: str) -> None
 
     async with Database.open(new_url) as database, database.reading() as connection:
         assert await connection.run_sync(differences) == []
+
+
+async def test_trees_of_before_there_was_audio(new_url: str) -> None:
+    """What the newest versions name is found, of every IVR, in portions."""
+
+    def upgrade(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", "trunx.adapters:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+
+    def document(audio: str) -> str:
+        menu = {"audio": audio, "gather": {"1": "bye"}, "timeout_audio": "Grüße.wav", "invalid_audio": None}
+        nodes = {"menu": menu, "mute": {"action": "suppress"}, "bye": {"action": "hangup", "audio": audio}}
+        return json.dumps({"id": "menu", "nodes": nodes}, ensure_ascii=False)
+
+    moments = {"created_at": now(), "updated_at": now()}
+    names = [f"menu{number:03}" for number in range(450)]
+    if new_url.startswith("sqlite:///"):
+        Path(new_url.removeprefix("sqlite:///")).parent.mkdir()
+    async with Database.open(new_url) as database:
+        async with database.engine.begin() as connection:
+            await connection.run_sync(upgrade)
+            await connection.execute(_ADA)
+            await connection.execute(
+                insert(ivrs),
+                [{"uid": name, "account": "MA1", "id": name, "version": 2} | moments for name in names],
+            )
+            await connection.execute(
+                insert(ivr_versions),
+                [
+                    {"ivr": name, "version": version, "document": document(audio), "created_at": now()}
+                    for name in names
+                    for version, audio in ((1, "old.wav"), (2, f"{name}.wav"))
+                ],
+            )
+            did = {
+                "did": "+19495551234",
+                "account": "MA1",
+                "ivr": "menu449",
+                "created_at": now(),
+                "revision": 1,
+            }
+            await connection.execute(insert(dids), [did])
+        await database.migrate()
+        made = await AudioShelf(database).ready("MA1", "menu449.wav")
+        (published,) = await Truth(database).of(["+19495551234"])
+        assert published.sounds == {"menu449.wav": sound(made.id).name}
+        async with database.reading() as connection:
+            found = (await connection.execute(select(ivr_audio).order_by(*ivr_audio.primary_key))).all()
+    assert [tuple(row) for row in found] == [
+        row
+        for name in names
+        for row in (
+            (name, "bye", "audio", f"{name}.wav"),
+            (name, "menu", "audio", f"{name}.wav"),
+            (name, "menu", "timeout_audio", "Grüße.wav"),
+        )
+    ]
 
 
 async def test_it_says_how_it_is(database: Database) -> None:

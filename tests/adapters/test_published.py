@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
+from tests.adapters.our_process import our_process
 from tests.adapters.valkey_peer import ValkeyPeer
 from tests.adapters.waiting import until
 from tests.peers.postgres import Postgres
@@ -17,7 +18,6 @@ from trunx.adapters.database import Database
 from trunx.adapters.dids import Dids
 from trunx.adapters.ivrs import Ivrs
 from trunx.adapters.published import Published
-from trunx.adapters.redis import open_redis
 from trunx.adapters.tables import ivr_versions
 from trunx.domain.errors import UnavailableError
 from trunx.domain.records import Line
@@ -28,21 +28,6 @@ DID, SECOND = "+19495551234", "+19495550000"
 
 def _document(language: str = "en") -> dict[str, Any]:
     return {"id": "menu", "nodes": {"bye": {"action": "hangup"}}, "language": language}
-
-
-@asynccontextmanager
-async def _process(database: Database, valkey: ValkeyPeer, *, heal: bool = True) -> AsyncIterator[Published]:
-    """One of our processes: its own connections, its own memory, its own healing."""
-    async with open_redis(valkey.url) as server, Published(database, server.client) as lines:
-        healing = asyncio.create_task(lines.heal()) if heal else None
-        try:
-            if healing is not None:
-                await until(lambda: lines.healthy)
-            yield lines
-        finally:
-            if healing is not None:
-                healing.cancel()
-                await asyncio.gather(healing, return_exceptions=True)
 
 
 @pytest.fixture
@@ -57,7 +42,7 @@ async def ivrs(sqlite: Database, account_of_sqlite: str) -> Ivrs:
 @pytest.fixture
 async def lines(sqlite: Database, valkey: ValkeyPeer, ivrs: Ivrs) -> AsyncIterator[Published]:
     assert ivrs
-    async with _process(sqlite, valkey) as process:
+    async with our_process(sqlite, valkey) as process:
         yield process
 
 
@@ -89,7 +74,7 @@ def _counted(valkey: ValkeyPeer, command: str) -> Iterator[list[int]]:
 async def test_what_stands_behind_a_number(database: Database, account: str, valkey: ValkeyPeer) -> None:
     ivrs, dids = Ivrs(database), Dids(database)
     await ivrs.create(account, "menu", _document())
-    async with _process(database, valkey) as process:
+    async with our_process(database, valkey) as process:
         port: ports.Lines = process
         assert await port.find(DID) is None
         await dids.create(account, DID, None, None)
@@ -108,7 +93,7 @@ async def test_what_stands_behind_a_number(database: Database, account: str, val
 async def test_a_change_is_served_to_the_next_call_of_every_process(
     sqlite: Database, valkey: ValkeyPeer, lines: Published, ivrs: Ivrs, account_of_sqlite: str
 ) -> None:
-    async with _process(sqlite, valkey) as other:
+    async with our_process(sqlite, valkey) as other:
         for number in range(20):
             language = f"en-x{number:02}"
             await ivrs.change(account_of_sqlite, "menu", partial(_change_to, language))
@@ -124,7 +109,7 @@ async def test_changes_at_once_leave_the_newest(
         await ivrs.change(account_of_sqlite, "menu", lambda _: _document(language))
         await process.publish([DID])
 
-    async with _process(sqlite, valkey) as other:
+    async with our_process(sqlite, valkey) as other:
         await asyncio.gather(*(change((lines, other)[n % 2], f"en-x{n:02}") for n in range(20)))
         newest = (await ivrs.get(account_of_sqlite, "menu")).document["language"]
         assert [_language(await process.find(DID)) for process in (lines, other)] == [newest, newest]
@@ -147,7 +132,7 @@ async def test_a_version_is_fetched_and_parsed_once(sqlite: Database, valkey: Va
             await asyncio.sleep(0)
         return await process.find(DID)
 
-    async with _process(sqlite, valkey) as process:
+    async with our_process(sqlite, valkey) as process:
         with _counted(valkey, "get") as fetched:
             found = await asyncio.gather(*(call(process, number) for number in range(100)))
         assert fetched == [1]
@@ -179,7 +164,7 @@ async def test_a_pointer_or_a_tree_that_is_missing_comes_back(
     await until(lambda: valkey.command("EXISTS", f"trunx:did:{DID}") == b":1\r\n")
     keys = valkey.command("KEYS", "trunx:tree:*").decode().split()
     valkey.command("DEL", keys[-1])
-    async with _process(sqlite, valkey) as other:
+    async with our_process(sqlite, valkey) as other:
         assert _language(await other.find(DID)) == "en"
         assert valkey.command("EXISTS", keys[-1]) == b":1\r\n"
 
@@ -207,7 +192,7 @@ async def test_redis_is_killed_and_comes_back_empty(
 async def test_redis_comes_back_with_an_older_state(
     sqlite: Database, valkey: ValkeyPeer, lines: Published, ivrs: Ivrs, account_of_sqlite: str
 ) -> None:
-    async with _process(sqlite, valkey) as other:
+    async with our_process(sqlite, valkey) as other:
         assert _language(await other.find(DID)) == "en"
         valkey.save()
         await ivrs.change(account_of_sqlite, "menu", lambda _: _document("de"))
@@ -254,7 +239,7 @@ async def test_a_database_that_was_put_back_is_the_truth(
         account = (await Accounts(replaced).create("Grace")).id
         await Ivrs(replaced).create(account, "menu", _document("de"))
         await Ivrs(replaced).assign(account, "menu", DID)
-        async with _process(replaced, valkey) as process:
+        async with our_process(replaced, valkey) as process:
             assert _language(await process.find(DID)) == "de"
             assert await process.find(SECOND) is None
             assert process.healthy
@@ -273,10 +258,10 @@ async def test_many_numbers_are_published_in_portions(
             f"FROM n, dids WHERE did = '{DID}'"
         )
     await ivrs.change(account_of_sqlite, "menu", lambda _: _document("de"))
-    async with _process(sqlite, valkey):
+    async with our_process(sqlite, valkey):
         assert valkey.command("DBSIZE") == b":1204\r\n"  # with DID itself, the tree and the tide
         await ivrs.change(account_of_sqlite, "menu", lambda _: _document("fr"))
-    async with _process(sqlite, valkey) as process:
+    async with our_process(sqlite, valkey) as process:
         assert {_language(await process.find(did)) for did in dids} == {"fr"}
 
 
@@ -296,7 +281,7 @@ async def test_a_stored_document_that_is_no_tree_today(
     assert ivrs
     async with sqlite.writing() as connection:
         await connection.execute(update(ivr_versions).values(document='{"id": "menu", "nodes": {}}'))
-    async with _process(sqlite, valkey) as process:
+    async with our_process(sqlite, valkey) as process:
         line = await process.find(DID)
         assert line is not None
         assert (line.ivr, line.tree) == ("menu", None)
@@ -305,7 +290,7 @@ async def test_a_stored_document_that_is_no_tree_today(
 async def test_a_pointer_to_a_deleted_ivr_is_looked_up_anew(
     sqlite: Database, valkey: ValkeyPeer, ivrs: Ivrs, account_of_sqlite: str
 ) -> None:
-    async with _process(sqlite, valkey, heal=False) as process:
+    async with our_process(sqlite, valkey, heal=False) as process:
         await process.publish([DID])
         await Dids(sqlite).change(account_of_sqlite, DID, {"ivr": None})
         await ivrs.delete(account_of_sqlite, "menu")
@@ -322,7 +307,10 @@ async def test_the_database_is_away(valkey: ValkeyPeer, stoppable: Postgres) -> 
         await Ivrs(database).create(account, "menu", _document())
         for did in (DID, SECOND):
             await Ivrs(database).assign(account, "menu", did)
-        async with _process(database, valkey) as process, _process(database, valkey, heal=False) as young:
+        async with (
+            our_process(database, valkey) as process,
+            our_process(database, valkey, heal=False) as young,
+        ):
             assert _language(await process.find(DID)) == "en"
             stoppable.stop()
             # Redis has it all.
@@ -346,7 +334,7 @@ async def test_the_database_is_away(valkey: ValkeyPeer, stoppable: Postgres) -> 
 
 async def test_leaving_ends_the_lookups_under_way(sqlite: Database, valkey: ValkeyPeer, ivrs: Ivrs) -> None:
     assert ivrs
-    async with _process(sqlite, valkey) as process:
+    async with our_process(sqlite, valkey) as process:
         valkey.freeze()
         lookup = asyncio.create_task(process.find(DID))
         await asyncio.sleep(0)

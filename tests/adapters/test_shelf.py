@@ -20,6 +20,9 @@ _published = st.builds(
     uid=st.one_of(st.none(), st.sampled_from(["u1", "u2"])),
     ivr=st.just("menu"),
     version=st.integers(1, 5),
+    sounds=st.dictionaries(
+        st.sampled_from(["welcome.wav", "aud_1", "Grüße \U0001f600"]), st.just("trunx/audio/0a")
+    ),
 )
 
 
@@ -43,6 +46,21 @@ def test_the_newest_revision_stays(valkey: ValkeyPeer, batches: list[list[Publis
 @given(_published)
 def test_a_pointer_is_read_as_it_was_written(published: Published) -> None:
     assert decode(published.did, encode(published)) == published
+
+
+def test_equal_pointers_are_equal_to_the_byte() -> None:
+    """By which a call knows that it has seen what it reads, whoever wrote it."""
+    one = Published("+1", 7, "MA1", "u1", "menu", 2, {"a": "trunx/audio/0a", "b": "trunx/audio/0b"})
+    two = Published("+1", 7, "MA1", "u1", "menu", 2, {"b": "trunx/audio/0b", "a": "trunx/audio/0a"})
+    assert encode(one) == encode(two)
+
+
+def test_a_pointer_of_before_there_was_audio() -> None:
+    """It is read, and is what would be written today: calls need not decode it again and again."""
+    written = b'{"revision":7,"account":"MA1","uid":"u1","ivr":"menu","version":2}'
+    published = decode("+1", written)
+    assert published == Published("+1", 7, "MA1", "u1", "menu", 2, {})
+    assert encode(published) == written
 
 
 @given(st.binary(max_size=50))

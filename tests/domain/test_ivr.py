@@ -6,15 +6,18 @@ import pytest
 from hypothesis import given
 
 from tests.domain.samples import CONTRACT, documents, gather, nodes, tree
-from trunx.domain.document import MAX_DOCUMENT_BYTES
+from trunx.domain.document import MAX_DOCUMENT_BYTES, ActionNode, GatherNode
 from trunx.domain.ivr import (
+    AUDIO_FIELDS,
     Gather,
     Hangup,
     InvalidTreeError,
     Problem,
+    Reference,
     Suppress,
     Transfer,
     pointer,
+    references,
 )
 from trunx.domain.strict_json import dumps, loads
 
@@ -167,3 +170,19 @@ def test_size_is_counted_in_bytes_and_not_in_letters() -> None:
 )
 def test_json_pointers(parts: tuple[str, ...], text: str) -> None:
     assert pointer(*parts) == text
+
+
+def test_what_a_document_names_to_be_played() -> None:
+    menu = gather({"1": "bye"}, audio="a.wav", invalid_audio="b.wav", timeout_audio="a.wav")
+    document = nodes(menu=menu, bye={"action": "hangup", "audio": "c"}, mute={"action": "transfer"})
+    assert references(document) == [
+        Reference("menu", "audio", "a.wav"),
+        Reference("menu", "invalid_audio", "b.wav"),
+        Reference("menu", "timeout_audio", "a.wav"),
+        Reference("bye", "audio", "c"),
+    ]
+
+
+def test_no_field_that_names_an_audio_is_forgotten() -> None:
+    fields = {name for model in (GatherNode, ActionNode) for name in model.model_fields if "audio" in name}
+    assert fields == set(AUDIO_FIELDS)

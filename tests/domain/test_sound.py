@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from trunx.domain.records import Line
 from trunx.domain.sound import EXTENSIONS, sound_name
 
 
@@ -70,3 +71,9 @@ def test_two_names_are_two_files(one: str, other: str) -> None:
 @pytest.mark.parametrize("ending", EXTENSIONS)
 def test_endings_of_audio_are_taken_off(ending: str) -> None:
     assert sound_name("MA1", "a" + ending) == sound_name("MA1", "a" + ending.upper()) == "trunx/MA1/a"
+
+
+def test_an_asset_goes_before_a_file_of_its_name() -> None:
+    line = Line("MA1", "menu", 1, None, {"welcome.wav": "trunx/audio/0a"})
+    assert line.sound("welcome.wav") == "trunx/audio/0a"
+    assert line.sound("welcome") == "trunx/MA1/welcome"

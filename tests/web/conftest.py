@@ -1,13 +1,12 @@
 """One server for all tests of the API; what keeps them apart is that each has accounts of its own."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from tests.web.house import Client, House, open_house
+from tests.web.house import Client, House, in_one_task, open_house
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -19,25 +18,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    opened: asyncio.Future[House] = asyncio.get_running_loop().create_future()
-    done = asyncio.Event()
-
-    async def keep() -> None:
-        async with open_house(tmp_path_factory.mktemp("house")) as inside:
-            opened.set_result(inside)
-            await done.wait()
-
-    # One task opens and closes: what is inside has task groups, and fixtures end in another task.
-    keeping = asyncio.create_task(keep())
-
-    def failed(task: asyncio.Task[None]) -> None:
-        if not opened.done():
-            opened.set_exception(task.exception() or EOFError("the house closed before it was open"))
-
-    keeping.add_done_callback(failed)
-    yield await opened
-    done.set()
-    await keeping
+    async with in_one_task(open_house(tmp_path_factory.mktemp("house"))) as house:
+        yield house
 
 
 @pytest_asyncio.fixture(loop_scope="session")

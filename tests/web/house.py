@@ -4,32 +4,44 @@ import asyncio
 import io
 import itertools
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from tests.peers.elevenlabs import KEY
 from trunx.adapters.accounts import Accounts
+from trunx.adapters.audios import Audios
 from trunx.adapters.calls import Calls
 from trunx.adapters.database import Database
 from trunx.adapters.dids import Dids
+from trunx.adapters.elevenlabs import Deadlines, ElevenLabs
 from trunx.adapters.idempotency import IdempotencyKeys
 from trunx.adapters.ivrs import Ivrs
+from trunx.adapters.local_voice import LocalVoice
 from trunx.adapters.published import Published
 from trunx.adapters.recorder import Recorder
 from trunx.adapters.sound_folder import SoundFolder
+from trunx.adapters.staging import Staging
+from trunx.adapters.studio import Studio
 from trunx.adapters.suppressions import Suppressions
 from trunx.adapters.valkey import open_valkey
 from trunx.domain.account import new_secret
-from trunx.engine.ports import Part
+from trunx.engine.incoming import Incoming
+from trunx.engine.library import Library
+from trunx.engine.ports import Voices
 from trunx.web.application import create_application
 from trunx.web.ports import Ports
+from trunx.web.uploads import Limits
 
+UPLOADS = Limits(2_000_000, 10)
+HURRIED = Deadlines(speech=2.0, silence=0.4, voices=1.0, backoff=0.01)
+T = TypeVar("T")
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 _numbers = itertools.count(19_495_550_000)
@@ -40,9 +52,18 @@ def new_did() -> str:
     return f"+{next(_numbers)}"
 
 
+def audio_form(content: bytes, filename: str, **fields: str) -> aiohttp.FormData:
+    """An upload as browsers and `curl -F` send it."""
+    form = aiohttp.FormData()
+    for name, value in fields.items():
+        form.add_field(name, value)
+    form.add_field("file", content, filename=filename)
+    return form
+
+
 @dataclass(frozen=True, slots=True)
 class Got:
-    """An answer: its JSON (or text, when it is none)."""
+    """An answer: its JSON (or sound, or text)."""
 
     status: int
     headers: Mapping[str, str]
@@ -75,22 +96,29 @@ class Client:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.secret:
             sent.setdefault("Authorization", f"Bearer {self.secret}")
-        if body is not None:
+        if body is not None and not isinstance(body, aiohttp.FormData):
             sent.setdefault("Content-Type", JSON)
-        data = body if body is None or isinstance(body, str | bytes | io.IOBase) else json.dumps(body)
+        plain = isinstance(body, str | bytes | io.IOBase | aiohttp.FormData | AsyncIterator)
+        data = body if body is None or plain else json.dumps(body)
         url = URL(self.url + path, encoded=True)
         async with self._session.request(
             method, url, data=data, headers=sent, allow_redirects=False
         ) as answer:
-            text = await answer.text()
-            is_json = answer.content_type in {JSON, PROBLEM} and text
-            return Got(answer.status, answer.headers.copy(), json.loads(text) if is_json else text)
+            got = await answer.read()
+            if answer.content_type.startswith("audio/"):
+                return Got(answer.status, answer.headers.copy(), got)
+            is_json = answer.content_type in {JSON, PROBLEM} and got
+            return Got(answer.status, answer.headers.copy(), json.loads(got) if is_json else got.decode())
 
     async def get(self, path: str) -> Got:
         return await self.ask("GET", path)
 
     async def post(self, path: str, body: Any, **headers: str) -> Got:
         return await self.ask("POST", path, body, **headers)
+
+    async def upload(self, content: bytes, filename: str = "a.wav", **fields: str) -> Got:
+        """Sends a file, and fields beside it."""
+        return await self.ask("POST", "/audio/upload", audio_form(content, filename, **fields))
 
     async def patch(self, path: str, body: Any) -> Got:
         return await self.ask("PATCH", path, body)
@@ -110,6 +138,12 @@ class House:
     sounds: SoundFolder
     session: aiohttp.ClientSession
     accounts: Accounts
+    folder: Path
+
+    @property
+    def incoming(self) -> list[Path]:
+        """Files that are on their way."""
+        return list((self.folder / "incoming").iterdir())
 
     async def client(self, name: str) -> Client:
         """A user with a new account."""
@@ -133,41 +167,98 @@ async def serving(application: web.Application, *, cancel: bool = False) -> Asyn
         await runner.cleanup()
 
 
-def ports_over(
-    database: Database, lines: Published, sounds: SoundFolder, parts: Sequence[Part] = ()
-) -> Ports:
-    """The ports as `trunx serve` fills them."""
-    return Ports(
-        ivrs=Ivrs(database),
-        dids=Dids(database),
-        suppressions=Suppressions(database),
-        calls=Calls(database),
-        accounts=Accounts(database),
-        idempotency=IdempotencyKeys(database),
-        lines=lines,
-        sounds=sounds,
-        parts=parts,
-        public_url="https://trunx.example.com",
-        version="0.1.0",
-    )
+def stores(database: Database) -> dict[str, Any]:
+    """The ports that are rows in `database`."""
+    return {
+        "ivrs": Ivrs(database),
+        "dids": Dids(database),
+        "suppressions": Suppressions(database),
+        "calls": Calls(database),
+        "accounts": Accounts(database),
+        "idempotency": IdempotencyKeys(database),
+        "audios": Audios(database, server="web-tests"),
+    }
 
 
 @asynccontextmanager
-async def open_house(folder: Path) -> AsyncIterator[House]:
-    """Everything, in `folder`."""
+async def open_voices(studio: Studio, vendor: str | None) -> AsyncIterator[Voices]:
+    """The voice on this machine, or a hurried ElevenLabs at the URL `vendor`."""
+    if vendor is None:
+        yield LocalVoice(studio.speak_local)
+        return
+    async with ElevenLabs(KEY, vendor, deadlines=HURRIED) as voices:
+        yield voices
+
+
+@asynccontextmanager
+async def in_one_task(opening: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
+    """Opens and closes in one task: what is inside has task groups, and fixtures end in another task."""
+    opened: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    done = asyncio.Event()
+
+    async def keep() -> None:
+        async with opening as inside:
+            opened.set_result(inside)
+            await done.wait()
+
+    keeping = asyncio.create_task(keep())
+
+    def failed(task: asyncio.Task[None]) -> None:
+        if not opened.done():
+            opened.set_exception(task.exception() or EOFError("it closed before it was open"))
+
+    keeping.add_done_callback(failed)
+    yield await opened
+    done.set()
+    await keeping
+
+
+@asynccontextmanager
+async def open_house(
+    folder: Path, uploads: Limits = UPLOADS, vendor: str | None = None
+) -> AsyncIterator[House]:
+    """Everything, in `folder`. The voice is the local one, or ElevenLabs' at the URL `vendor`."""
+    sounds = SoundFolder(folder / "sounds")
+    sounds.root.mkdir()
+    incoming = Incoming(folder / "incoming")
+    incoming.prepare()
     async with (
         Database.open(f"sqlite:///{folder}/trunx.db") as database,
         open_valkey(folder / "run") as valkey,
         Published(database, valkey.client) as lines,
         Recorder(database, server="web-tests") as recorder,
+        Studio(sounds.root, 1) as studio,
+        Staging(database, sounds) as staging,
+        open_voices(studio, vendor) as voices,
+        Library(
+            audios=Audios(database, server="web-tests"),
+            studio=studio,
+            voices=voices,
+            staging=staging,
+            lines=lines,
+            words=sounds,
+            incoming=incoming,
+        ) as library,
         aiohttp.ClientSession() as session,
     ):
-        sounds = SoundFolder(folder / "sounds")
-        ports = ports_over(database, lines, sounds, [database, valkey])
+        ports = Ports(
+            **stores(database),
+            lines=lines,
+            sounds=sounds,
+            library=library,
+            studio=studio,
+            voices=voices,
+            staging=staging,
+            incoming=incoming,
+            uploads=uploads,
+            parts=[database, valkey],
+            public_url="https://trunx.example.com",
+            version="0.1.0",
+        )
         healing = asyncio.create_task(lines.heal())
         try:
             async with serving(create_application(ports)) as url:
-                yield House(url, ports, lines, recorder, sounds, session, Accounts(database))
+                yield House(url, ports, lines, recorder, sounds, session, Accounts(database), folder)
         finally:
             healing.cancel()
             await asyncio.gather(healing, return_exceptions=True)

@@ -7,11 +7,18 @@ import schemathesis
 from hypothesis import strategies
 from schemathesis import Case, GenerationMode, HookContext
 
+from tests.web.tones import wav
+
+NODE = "bye"
+
 # The plan of the world's numbers is no regular expression; these are some that it holds.
 schemathesis.openapi.format(
     "telephone",
     strategies.from_regex(r"\+1949555[0-9]{4}|1949555[0-9]{4}|\(949\) 555-[0-9]{4}", fullmatch=True),
 )
+
+# Of a file the schema says only that it is bytes; these are some that hold sound.
+schemathesis.openapi.format("binary", strategies.sampled_from([wav(0.3), wav(0.4)]))
 
 
 @schemathesis.hook
@@ -25,7 +32,16 @@ def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any])
     # An Idempotency-Key is valid once: with another body it is refused.
     if case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = uuid.uuid4().hex
+    if case.path in {"/audio", "/ivr/{id}/audio"} and isinstance(case.body, dict):
+        # What can be said is the voice's to know, and which voices there are.
+        case.body["text"] = "Thank you for calling."
+        case.body.pop("voice", None)
+        if "node" in case.body:
+            case.body["node"] = NODE
     if case.path in {"/ivr", "/ivr/{id}"} and isinstance(case.body, dict):
+        # Every tree has the node that a text is made for.
+        if case.method == "POST":
+            case.body["nodes"] = {**(case.body.get("nodes") or {}), NODE: {"action": "hangup"}}
         # The id of an IVR may be repeated in a change of it, not changed.
         if case.method == "PATCH":
             case.body.pop("id", None)

@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.web.house import Client, House, new_did
+from tests.web.house import Client, House, audio_form, new_did
 from tests.web.test_calls import call
+from tests.web.tones import wav
 from trunx.web.application import RESOURCES
 from trunx.web.operation import Operation
 
@@ -13,11 +14,17 @@ GUARDED = [operation for group in RESOURCES.values() for operation in group if n
 BODIES = {
     ("PATCH", "/ivr/{id}"): {"language": "es"},
     ("POST", "/ivr/{id}/assign"): {"did": "+12025550123"},
+    ("POST", "/ivr/{id}/audio"): {"node": "bye", "text": "Goodbye."},
     ("PATCH", "/dids/{did}"): {"label": "mine"},
 }
+VOICES = "/audio/voices"  # everybody's
 
 
-@pytest.mark.parametrize("operation", GUARDED, ids=lambda one: f"{one.method} {one.path}")
+@pytest.mark.parametrize(
+    "operation",
+    [operation for operation in GUARDED if operation.path != VOICES],
+    ids=lambda one: f"{one.method} {one.path}",
+)
 async def test_another_account_s_things_do_not_exist(
     house: House, ada: Client, bob: Client, operation: Operation
 ) -> None:
@@ -28,28 +35,34 @@ async def test_another_account_s_things_do_not_exist(
     await bob.post("/ivr", TREE)
     await bob.post("/dids", {"did": did, "ivr": "menu"})
     await bob.post("/suppression", {"number": number})
-    names = {"/ivr": "menu", "/dids": did, "/suppression": number, "/api/voice": one.id}
+    audio = (await bob.upload(wav())).body["id"]
+    names = {"/ivr": "menu", "/audio": audio, "/dids": did, "/suppression": number, "/api/voice": one.id}
     root = next(prefix for prefix in names if operation.path.startswith(prefix))
     path = operation.path.format(id=names[root], did=did, number=number)
 
     if operation.path != path:
-        before = await bob.get(
-            operation.path.format(id=names[root], did=did, number=number).removesuffix("/assign")
-        )
+        thing = path.removesuffix("/assign").removesuffix("/audio")
+        before = await bob.get(thing)
         assert before.status == 200
         got = await ada.ask(operation.method, path, BODIES.get((operation.method, operation.path)))
         assert got.status == 404
         assert got.code == operation.absent.code
-        after = await bob.get(path.removesuffix("/assign"))
+        after = await bob.get(thing)
         assert after.body == before.body
     elif operation.method == "GET":
         assert (await bob.get(path)).body["count"] == 1
         assert (await ada.get(path)).body["count"] == 0
     else:
         # What is created is one's own: the same name in two accounts is two things, but for DIDs.
-        bodies = {"/ivr": TREE, "/dids": {"did": new_did()}, "/suppression": {"number": number}}
+        bodies = {
+            "/ivr": TREE,
+            "/audio": {"name": "Hi", "text": "Hello."},
+            "/audio/upload": audio_form(wav(), "a.wav"),
+            "/dids": {"did": new_did()},
+            "/suppression": {"number": number},
+        }
         assert (await ada.post(path, bodies[path])).status == 201
-        assert (await bob.get(path)).body["count"] == 1
+        assert (await bob.get(root)).body["count"] == 1
 
 
 @pytest.mark.parametrize("operation", GUARDED, ids=lambda one: f"{one.method} {one.path}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -9,7 +10,7 @@ from aiohttp import web
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
-from tests.web.house import PROBLEM, Client, House, ports_over, serving
+from tests.web.house import PROBLEM, Client, House, serving, stores
 from trunx.adapters.database import Database
 from trunx.web.application import create_application
 from trunx.web.dispatch import Dispatch, Unbroken
@@ -106,7 +107,7 @@ async def test_a_fault_of_ours_is_told_without_its_inside(house: House) -> None:
 async def test_a_store_that_is_down_is_told_as_such(house: House, ada: Client) -> None:
     # Port 1 is nobody's: the database cannot be reached.
     async with Database.open("postgresql://nobody@127.0.0.1:1/nothing") as database:
-        ports = ports_over(database, house.lines, house.sounds, [database])
+        ports = replace(house.ports, **stores(database), parts=[database])
         async with serving(create_application(ports)) as url:
             here = Client(house.session, url, ada.account, ada.secret)
             got = await here.get("/ivr")

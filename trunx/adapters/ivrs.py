@@ -9,12 +9,14 @@ from typing import Any
 from sqlalchemy import Row, Select, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from trunx.adapters.bulk import Bulk
 from trunx.adapters.database import Database
 from trunx.adapters.dids import ivr_uid, register
 from trunx.adapters.paging import page_of, rows
 from trunx.adapters.revisions import next_revision
-from trunx.adapters.tables import dids, ivr_versions, ivrs, now
+from trunx.adapters.tables import dids, ivr_audio, ivr_versions, ivrs, now
 from trunx.domain.errors import AssignedError, ExistsError, NotFoundError, OwnedByAnotherError
+from trunx.domain.ivr import references
 from trunx.domain.records import Ivr, Page, Rows
 from trunx.domain.strict_json import dumps
 
@@ -24,6 +26,7 @@ class Ivrs:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._references = Bulk(database.dialect, ivr_audio, "DO NOTHING", "ivr")
 
     async def create(self, account: str, ivr_id: str, document: dict[str, Any]) -> Ivr:
         uid, moment = uuid.uuid4().hex, now()
@@ -36,6 +39,7 @@ class Ivrs:
             await connection.execute(
                 ivr_versions.insert().values(ivr=uid, version=1, document=dumps(document), created_at=moment)
             )
+            await self._references.write(connection, references(document), uid)
         return Ivr(uid, account, ivr_id, 1, document, moment, moment, ())
 
     async def change(
@@ -53,6 +57,8 @@ class Ivrs:
             await connection.execute(
                 update(ivrs).where(ivrs.c.uid == before.uid).values(version=version, updated_at=moment)
             )
+            await connection.execute(ivr_audio.delete().where(ivr_audio.c.ivr == before.uid))
+            await self._references.write(connection, references(document), before.uid)
             await connection.execute(update(dids).where(dids.c.ivr == before.uid).values(revision=revision))
         return Ivr(before.uid, account, ivr_id, version, document, before.created_at, moment, before.dids)
 

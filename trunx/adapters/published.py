@@ -27,7 +27,7 @@ from trunx.domain.errors import UnavailableError
 from trunx.domain.records import Line
 
 LINES_KEPT = 10_000  # last answers, for when neither store answers; each may hold a tree of its own
-GATHER = 0.005  # seconds after a command in which lookups wait for each other; a lone call waits for nobody
+GATHER = 0.002  # seconds after a command in which lookups wait for each other; a lone call waits for nobody
 HEAL_EVERY = 1.0  # seconds between two looks at whether the cache is complete
 _LONGEST_BACKOFF = 5.0
 _PORTION = 100  # DIDs published with one command: with their documents, 25 MB at the very most
@@ -289,7 +289,7 @@ class Published:
             line = Line(published.account, None, None, None)
         else:
             tree = await self._trees.get(published.uid, published.version, cached=cached)
-            line = Line(published.account, published.ivr, published.version, tree)
+            line = Line(published.account, published.ivr, published.version, tree, published.sounds)
         self._seen[published.did] = _Seen(encode(published), published.revision, line)
         self._seen.move_to_end(published.did)
         if len(self._seen) > LINES_KEPT:

@@ -59,14 +59,16 @@ class Read:
 
 
 def encode(published: Published) -> bytes:
-    """A pointer as it is kept."""
-    fields = {
+    """A pointer as it is kept; equal ones are equal to the byte."""
+    fields: dict[str, Any] = {
         "revision": published.revision,
         "account": published.account,
         "uid": published.uid,
         "ivr": published.ivr,
         "version": published.version,
     }
+    if published.sounds:
+        fields["sounds"] = dict(sorted(published.sounds.items()))
     return json.dumps(fields, separators=(",", ":")).encode()
 
 

@@ -1,4 +1,4 @@
-"""Asterisk's sounds folder as we see it: where sounds are staged, and how long each plays.
+"""Folders of sounds, our own and those of Asterisk that we see: what is in them, and how long each plays.
 
 A file is written beside its place and renamed over it, so that a half-written prompt cannot be heard. Beside
 each sound its words may stand in a `.txt`, for people and for the simulator.
@@ -66,8 +66,16 @@ class SoundFolder:
         """
         await asyncio.to_thread(self._write, self._file(sound, ending), data)
         if words is not None:
-            await asyncio.to_thread(self._write, self._file(sound, ".txt"), (words + "\n").encode())
+            await self.note(sound, words)
         self._known.pop(sound, None)
+
+    async def note(self, sound: str, words: str) -> None:
+        """Writes beside `sound` what is said in it.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        await asyncio.to_thread(self._write, self._file(sound, ".txt"), (words + "\n").encode())
 
     async def state(self) -> PartState:
         """Whether sounds can be staged."""
@@ -112,3 +120,16 @@ class SoundFolder:
         except BaseException:  # an interrupt too: what is half written must not stay in Asterisk's folder
             Path(beside).unlink(missing_ok=True)
             raise
+
+
+class SoundFolders:
+    """Several folders as one: the first that has a sound tells of it."""
+
+    def __init__(self, *folders: SoundFolder) -> None:
+        self._folders = folders
+
+    def seconds(self, sound: str) -> float | None:
+        """How long `sound` plays; None when it is in none of them."""
+        return next(
+            (length for folder in self._folders if (length := folder.seconds(sound)) is not None), None
+        )

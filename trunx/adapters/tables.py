@@ -208,3 +208,74 @@ idempotency = Table(
     PrimaryKeyConstraint("account", "key"),
     Index("idempotency_expiry", "expires_at"),
 )
+
+# A sound outlives the audio that it was made for: calls that were told of it still play it, and the same text
+# or file may be asked for again. `unused_since` is when the last audio went, or when it was made for none.
+sounds = Table(
+    "sounds",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("ms", Integer, nullable=False),
+    Column("warnings", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("unused_since", Moment),
+    Index("sounds_unused", "unused_since"),
+)
+
+spoken = Table(
+    "spoken",
+    metadata,
+    Column("key", Name, primary_key=True),
+    Column("sound", Name, ForeignKey("sounds.name", ondelete="CASCADE"), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Index("spoken_sound", "sound"),
+)
+
+audios = Table(
+    "audio",
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("account", Name, ForeignKey("accounts.id"), nullable=False),
+    Column("name", Name, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("text", Text),
+    Column("provider", Text),
+    Column("voice", Text),
+    Column("filename", Name),
+    Column("sound", Name, ForeignKey("sounds.name")),
+    Column("failure_code", Text),
+    Column("failure_message", Text),
+    Column("created_at", Moment, nullable=False),
+    Column("server", Text, nullable=False),
+    Index("audio_newest", "account", "created_at", "id"),
+    Index("audio_name", "account", "name"),
+    Index("audio_filename", "account", "filename"),
+    Index("audio_sound", "sound"),
+)
+
+# What the newest version of each IVR plays, as its nodes write it: an audio's id, name or file.
+ivr_audio = Table(
+    "ivr_audio",
+    metadata,
+    Column("ivr", Name, ForeignKey("ivrs.uid", ondelete="CASCADE"), nullable=False),
+    Column("node", Name, nullable=False),
+    Column("field", Name, nullable=False),
+    Column("name", Name, nullable=False),
+    PrimaryKeyConstraint("ivr", "node", "field"),
+    Index("ivr_audio_name", "name"),
+)
+
+# Sounds on the hosts that Asterisk runs on. The engine's own prompts are staged too, and a row stays until
+# the host has lost the sound: it refers to nothing.
+staged = Table(
+    "staged",
+    metadata,
+    Column("host", Name, nullable=False),
+    Column("sound", Name, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("problem", Text),
+    Column("tried_at", Moment),
+    PrimaryKeyConstraint("host", "sound"),
+    Index("staged_sound", "sound"),
+)

@@ -23,8 +23,10 @@ app = typer.Typer(
 )
 keys_app = typer.Typer(name="keys", help="API keys, directly in the database.", no_args_is_help=True)
 ivr_app = typer.Typer(name="ivr", help="IVR documents.", no_args_is_help=True)
+audio_app = typer.Typer(name="audio", help="Sounds, and the Asterisks that play them.", no_args_is_help=True)
 app.add_typer(keys_app)
 app.add_typer(ivr_app)
+app.add_typer(audio_app)
 
 
 def main() -> None:
@@ -170,3 +172,15 @@ def _ivr_check(
     from trunx.cli.ivr import check_file
 
     check_file(file)
+
+
+@audio_app.command("sync")
+def _audio_sync() -> None:
+    """Bring every sound to every Asterisk of TRUNX_SOUNDS_URL now.
+
+    The running server does so by itself; this shows what is missing and why. The exit code is 1 when
+    something still is.
+    """
+    from trunx.cli.audio import sync
+
+    sync()

@@ -1,7 +1,7 @@
 """`trunx call`: plays Asterisk to the running server, with a caller who is scripted or sits at the terminal.
 
-Only the FastAGI port, the database and the sounds folder are used, as the settings name them: what is shown
-is what a real call would meet.
+Only the FastAGI port, the database and the folders of sounds on this machine are used, as the settings name
+them: what is shown is what a real call would meet.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from agi.caller import Answered, Caller, Happening, Ring
 from dialplan.names import AGI_PATH, VARIABLE_DID
 from trunx.adapters.calls import Calls
 from trunx.adapters.database import Database
-from trunx.adapters.sound_folder import SoundFolder
+from trunx.adapters.sound_folder import SoundFolder, SoundFolders
 from trunx.adapters.truth import Truth
 from trunx.cli.keypad import KEYS, PICTURE, keypad
 from trunx.cli.story import Story
@@ -85,8 +85,9 @@ async def _call(settings: Settings, script: Script) -> str:
     await _reach(host, port)
     ring = script.ring
     did = e164(ring.did, settings.region) or ring.did
+    own = SoundFolder(settings.sounds())
     try:
-        folder = SoundFolder.at(settings.sounds())
+        hosts = [SoundFolder.at(url) for url in settings.sounds_url if url.startswith("file:")]
     except ValueError as error:
         raise StopError(f"{PREFIX}SOUNDS_URL: {error}", 2) from None
     async with opened(settings) as database:
@@ -96,7 +97,7 @@ async def _call(settings: Settings, script: Script) -> str:
             out.print(f"No account owns {did} in {database.place}: the tree cannot be shown.", style="yellow")
         elif line.tree is None:
             out.print(f"No IVR is assigned to {did}.", style="yellow")
-        by = await _talk(host, port, script, line, folder)
+        by = await _talk(host, port, script, line, own=own, seen=SoundFolders(own, *hosts))
         out.print(_DONE[by], style="bold" if by != "lost" else "bold red")
         if line is not None:
             await _tell_outcome(database, line.account, did, ring)
@@ -127,12 +128,14 @@ async def _behind(database: Database, did: str) -> Line | None:
             tree = None if document is None else build(IvrDocument.model_validate(json.loads(document)))
         except (ValidationError, InvalidTreeError):
             tree = None  # the server says so in its log
-        return Line(found.account, found.ivr, found.version, tree)
+        return Line(found.account, found.ivr, found.version, tree, found.sounds)
     return None
 
 
-async def _talk(host: str, port: int, script: Script, line: Line | None, folder: SoundFolder) -> str:
-    """The call itself; by whom it was ended."""
+async def _talk(
+    host: str, port: int, script: Script, line: Line | None, *, own: SoundFolder, seen: SoundFolders
+) -> str:
+    """The call itself; by whom it was ended. Words are in our `own` folder, sounds in all that are `seen`."""
     loop = asyncio.get_running_loop()
     left, speed = list(script.keys or []), script.speed
 
@@ -146,13 +149,13 @@ async def _talk(host: str, port: int, script: Script, line: Line | None, folder:
         story.observe(happening)
 
     def seconds(sound: str) -> float | None:
-        return _BEEP_SECONDS if sound == STOCK_BEEP else folder.seconds(sound)
+        return _BEEP_SECONDS if sound == STOCK_BEEP else seen.seconds(sound)
 
     def interrupted() -> None:
         loop.remove_signal_handler(signal.SIGINT)  # a second one ends the command, whatever the server does
         caller.hang_up()
 
-    story = Story(line, folder.words, press_next, console=out, speed=speed)
+    story = Story(line, own.words, press_next, console=out, speed=speed)
     digits = "".join(char for char in script.ring.did if char in "0123456789+")
     caller = Caller(script.ring, seconds, observe, variables={VARIABLE_DID: digits}, speed=speed)
     with ExitStack() as stack:

@@ -18,8 +18,13 @@ from rich.table import Table
 from rich.text import Text
 
 from sounds import ENGINE
+from trunx.adapters.folder_host import FolderHost
+from trunx.adapters.hosts import HostError, parse
 from trunx.adapters.redis import open_redis
+from trunx.adapters.sftp_host import SftpHost
 from trunx.adapters.sound_folder import SoundFolder
+from trunx.adapters.studio import Studio
+from trunx.app import provider
 from trunx.cli.terminal import StopError, opened, out, program, quiet
 from trunx.settings import FILE, PREFIX, Settings, SettingsError, client_host, load, unknown
 
@@ -57,7 +62,13 @@ def check() -> None:
 
 async def _findings(settings: Settings) -> list[Finding]:
     found = await asyncio.gather(
-        _database(settings), _redis(settings), _sounds(settings), _fastagi(settings), _api(settings)
+        _database(settings),
+        _redis(settings),
+        _sounds(settings),
+        *(_host(settings, url) for url in settings.sounds_url),
+        _voices(settings),
+        _fastagi(settings),
+        _api(settings),
     )
     return [*_settings(), *found, _asterisk()]
 
@@ -97,27 +108,56 @@ async def _redis(settings: Settings) -> Finding:
 
 
 async def _sounds(settings: Settings) -> Finding:
-    try:
-        folder = SoundFolder.at(settings.sounds())
-    except ValueError as error:
-        return Finding("sounds", "down", str(error), f"correct {PREFIX}SOUNDS_URL")
+    folder = SoundFolder(settings.sounds())
     missing = [name for name, prompt in ENGINE.items() if folder.seconds(prompt.sound) is None]
     if missing:
         return Finding(
             "sounds",
             "down",
             f"{len(missing)} of the engine's {len(ENGINE)} prompts are not in {folder.root}",
-            f"`{program()} serve` stages them; {PREFIX}SOUNDS_URL names Asterisk's sounds folder",
+            f"`{program()} serve` puts them there",
         )
     state = await folder.state()
-    detail = f"{folder.root}: the engine's {len(ENGINE)} prompts are there"
     if state.state != "ok":
         return Finding("sounds", state.state, state.detail)
-    if settings.sounds_url is None:
-        return Finding(
-            "sounds", "ok", detail, f"for a real Asterisk, set {PREFIX}SOUNDS_URL to its sounds folder"
-        )
-    return Finding("sounds", "ok", detail)
+    advice = (
+        "" if settings.sounds_url else f"for a real Asterisk, set {PREFIX}SOUNDS_URL to its sounds folder"
+    )
+    return Finding("sounds", "ok", f"{folder.root}: the engine's {len(ENGINE)} prompts are there", advice)
+
+
+async def _host(settings: Settings, url: str) -> Finding:
+    """An Asterisk that sounds are copied to."""
+    try:
+        address = parse(url)
+    except ValueError as error:
+        return Finding("sounds", "down", str(error), f"correct {PREFIX}SOUNDS_URL")
+    known, keys = settings.ssh_known_hosts.expanduser(), [key.expanduser() for key in settings.ssh_keys]
+    host = FolderHost(address) if address.host is None else SftpHost(address, known, keys)
+    try:
+        await host.connect()
+        files = await host.files()
+    except HostError as error:
+        return Finding("sounds", "down", f"{host.place}: {error}", "calls there speak the fallback meanwhile")
+    finally:
+        await host.close()
+    missing = [name for name, prompt in ENGINE.items() if f"{prompt.sound}.ulaw" not in files]
+    if missing:
+        detail = f"{host.place}: {len(missing)} of the engine's {len(ENGINE)} prompts are not there"
+        return Finding("sounds", "down", detail, f"`{program()} audio sync` brings them")
+    return Finding(
+        "sounds", "ok", f"{host.place}: {len(files)} files, with the engine's {len(ENGINE)} prompts"
+    )
+
+
+async def _voices(settings: Settings) -> Finding:
+    try:
+        async with provider(settings, Studio(settings.sounds(), 1)) as voices:
+            state = await voices.state()
+    except SettingsError as error:
+        return Finding("speech", "down", str(error), "correct it: the server does not start with it")
+    advice = "" if settings.elevenlabs_api_key else "for ElevenLabs' voices, set ELEVENLABS_API_KEY"
+    return Finding(state.name, state.state, state.detail, advice)
 
 
 async def _fastagi(settings: Settings) -> Finding:

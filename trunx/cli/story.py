@@ -16,7 +16,6 @@ from agi.caller import Answered, Ended, Happening, Playing, Took, Waiting
 from sounds import ENGINE
 from trunx.domain.ivr import Gather, Hangup, Node, Suppress, Transfer
 from trunx.domain.records import Line
-from trunx.domain.sound import sound_name
 from trunx.domain.walk import GiveUp, Outcome, Pressed, Say, Silent, Visit, Walk
 
 _SAYS = {Say.INVALID: ENGINE["invalid"].sound, Say.NO_INPUT: ENGINE["no-input"].sound}
@@ -45,7 +44,7 @@ class Story:
         console: Console,
         speed: float,
     ) -> None:
-        self._account = "" if line is None else line.account
+        self._line = line
         self._walk = None if line is None or line.tree is None else Walk(line.tree)
         self._words = words
         self._on_menu = on_menu
@@ -104,8 +103,8 @@ class Story:
         self._preface.clear()
         if visit.preface is not None:
             self._preface.add(_SAYS[visit.preface.say])
-            if visit.preface.audio is not None:
-                self._preface.add(sound_name(self._account, visit.preface.audio))
+            if self._line is not None and visit.preface.audio is not None:
+                self._preface.add(self._line.sound(visit.preface.audio))
         self._in_menu = False
         stamp = f"{self.seconds:6.1f}s  "
         kind = _KINDS[type(visit.node)]
@@ -125,11 +124,11 @@ class Story:
     def _is_menu(self, sound: str) -> bool:
         """Whether a key pressed now answers the menu: it plays itself, or what the engine has instead."""
         node = None if self._walk is None else self._walk.node
-        if not isinstance(node, Gather):
+        if self._line is None or not isinstance(node, Gather):
             return False
         if sound in self._preface:
             self._preface.remove(sound)
-        elif sound == sound_name(self._account, node.audio):
+        elif sound == self._line.sound(node.audio):
             self._in_menu = True
         return self._in_menu
 

@@ -29,7 +29,7 @@ Audio = Annotated[
     Field(
         # No slash and no leading dot: a name given here becomes part of a file's name on Asterisk.
         pattern=r"^[^\x00-\x1f\x7f/\\.][^\x00-\x1f\x7f/\\]{0,127}$",
-        description="What to play: the name of an audio (`welcome.wav`).",
+        description="What to play: the id of an audio (`aud_...`), its name, or its uploaded file's name.",
         examples=["welcome.wav"],
     ),
 ]

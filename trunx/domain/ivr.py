@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import assert_never
+from typing import Any, assert_never
 
 from trunx.domain.document import (
     MAX_DOCUMENT_BYTES,
@@ -13,6 +13,9 @@ from trunx.domain.document import (
     written,
 )
 from trunx.domain.strict_json import dumps
+
+AUDIO_FIELDS = ("audio", "invalid_audio", "timeout_audio")
+"""The fields of a node that name an audio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,15 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a document names an audio: `name` is its id, its name or its file, as the user wrote it."""
+
+    node: str
+    field: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """What makes a document no tree: a JSON pointer to the place and a sentence in the document's words."""
 
@@ -96,6 +108,16 @@ def build(document: IvrDocument) -> Tree:
     nodes = {name: _node(name, node) for name, node in document.nodes.items()}
     start = document.start or next(iter(nodes))
     return Tree(document.id, start, document.language, MappingProxyType(nodes))
+
+
+def references(document: dict[str, Any]) -> list[Reference]:
+    """All that a document, as JSON, names to be played."""
+    return [
+        Reference(name, field, node[field])
+        for name, node in document["nodes"].items()
+        for field in AUDIO_FIELDS
+        if node.get(field) is not None
+    ]
 
 
 def pointer(*parts: str) -> str:

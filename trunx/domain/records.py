@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from trunx.domain.ivr import Tree
+from trunx.domain.sound import sound_name
 
 T = TypeVar("T")
 
@@ -103,6 +104,12 @@ class Line:
     version: int | None
     tree: Tree | None
     sounds: Mapping[str, str] = field(default_factory=dict)
+
+    def sound(self, audio: str) -> str:
+        """Asterisk's name for what a node calls `audio`; without an asset behind it, that of a file which an
+        operator may have put there.
+        """
+        return self.sounds.get(audio) or sound_name(self.account, audio)
 
 
 @dataclass(frozen=True, slots=True)

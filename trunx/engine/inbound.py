@@ -31,6 +31,8 @@ _KINDS: dict[type[Node], str] = {
     Suppress: "suppress",
 }
 
+_NOBODYS = Line("", None, None, None)
+
 _PLACE = "${CHANNEL(context)}|${CHANNEL(exten)}"
 
 
@@ -69,7 +71,7 @@ class Inbound:
             log.error("no line can be looked up; the dialplan apologises", did=did, error=str(error))  # noqa: TRY400
             return None
         if line is None:
-            await _not_in_service(Speaker(channel, self.sounds, self.recorder, "", ""), channel, did)
+            await _not_in_service(Speaker(channel, self.sounds, self.recorder, _NOBODYS, ""), channel, did)
             return None
         return _Session(self, channel, line, did, environment)
 
@@ -139,7 +141,7 @@ class _Session:
         self._id = new_call_id()
         self._created_at = datetime.now(UTC)
         self._answered_at: datetime | None = None
-        speaker = Speaker(channel, inbound.sounds, inbound.recorder, line.account, self._id)
+        speaker = Speaker(channel, inbound.sounds, inbound.recorder, line, self._id)
         self._nodes = Nodes(speaker, inbound.opt_outs, line.account, self._id, self._numbers[0])
 
     async def run(self) -> None:
@@ -267,7 +269,7 @@ class _Session:
         log.info(
             "call ended",
             call=self._id,
-            reason=reason,
+            reason=reason.value,  # the member itself would be written at thrice the cost
             did=self._numbers[1],
             caller=self._numbers[0],
             ivr=self._line.ivr,

@@ -200,6 +200,13 @@ class Audios(Protocol):
         """Forgets a sound that is still unused, its speech too; False when it is in use again."""
 
 
+class Words(Protocol):
+    """What is said in sounds, written beside them for people and for the simulator."""
+
+    async def note(self, sound: str, words: str) -> None:
+        """Raises `OSError`."""
+
+
 class Studio(Protocol):
     """Makes sounds of files, in a pool of worker processes: no method holds the event loop."""
 

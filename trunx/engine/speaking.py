@@ -15,7 +15,7 @@ import structlog
 from agi import Channel, SoundError
 from sounds import ENGINE, EngineName
 from trunx.domain.call import Event
-from trunx.domain.sound import sound_name
+from trunx.domain.records import Line
 from trunx.domain.walk import Preface, Say
 from trunx.engine.metrics import AUDIO_FAILED
 from trunx.engine.ports import Recorder, Sounds
@@ -42,21 +42,21 @@ class Heard:
 
 
 class Speaker:
-    """Speaks in one call."""
+    """Speaks in one call. What `line` says of its audio stays right for this call, whatever is changed."""
 
-    __slots__ = ("_account", "_call", "_channel", "_recorder", "_sounds")
+    __slots__ = ("_call", "_channel", "_line", "_recorder", "_sounds")
 
-    def __init__(self, channel: Channel, sounds: Sounds, recorder: Recorder, account: str, call: str) -> None:
+    def __init__(self, channel: Channel, sounds: Sounds, recorder: Recorder, line: Line, call: str) -> None:
         self._channel = channel
         self._sounds = sounds
         self._recorder = recorder
-        self._account = account
+        self._line = line
         self._call = call
 
     async def menu(self, audio: str, wait: float, node: str, heard: Heard) -> None:
         """Plays `audio` of the account and waits for a key, as one command, so that no key falls between."""
         try:
-            await self._gather(sound_name(self._account, audio), wait, heard)
+            await self._gather(self._line.sound(audio), wait, heard)
         except SoundError:
             self._failed(node, audio)
             heard.fallback = True
@@ -72,7 +72,7 @@ class Speaker:
     async def announce(self, audio: str, node: str, heard: Heard) -> None:
         """Plays `audio` of the account; a key ends it."""
         try:
-            await self._play(sound_name(self._account, audio), heard)
+            await self._play(self._line.sound(audio), heard)
         except SoundError:
             self._failed(node, audio)
             heard.fallback = True
@@ -82,7 +82,7 @@ class Speaker:
         """Plays what is said before a node's own prompt; a key ends it."""
         if preface.audio is not None:
             try:
-                await self._play(sound_name(self._account, preface.audio), heard)
+                await self._play(self._line.sound(preface.audio), heard)
             except SoundError:
                 self._failed(preface.left, preface.audio)
             else:
@@ -134,16 +134,17 @@ class Speaker:
 
     def _failed(self, node: str, audio: str) -> None:
         AUDIO_FAILED.inc()
+        account, sound = self._line.account, self._line.sound(audio)
         log.warning(
             "audio cannot be played; the caller hears the engine's own prompt",
             call=self._call,
-            account=self._account,
+            account=account,
             node=node,
             audio=audio,
-            sound=sound_name(self._account, audio),
+            sound=sound,
         )
-        data = {"node": node, "audio": audio, "sound": sound_name(self._account, audio)}
-        self._recorder.event(Event(self._account, self._call, "audio.failed", datetime.now(UTC), data))
+        data = {"node": node, "audio": audio, "sound": sound}
+        self._recorder.event(Event(account, self._call, "audio.failed", datetime.now(UTC), data))
 
     def _unstaged(self, prompt: EngineName) -> None:
         AUDIO_FAILED.inc()

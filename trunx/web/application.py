@@ -1,10 +1,10 @@
 """The table of contents of the API: one resource, one file, one line."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 from aiohttp import web
 
-from trunx.web import calls, dids, docs, health, ivrs, suppressions
+from trunx.web import audio, calls, dids, docs, health, ivrs, suppressions
 from trunx.web.bodies import MAX_BODY_BYTES
 from trunx.web.dispatch import Dispatch, Unbroken
 from trunx.web.openapi import document
@@ -13,6 +13,7 @@ from trunx.web.request_log import request_log
 
 RESOURCES = {
     "IVRs": ivrs.OPERATIONS,
+    "Audio": audio.OPERATIONS,
     "DIDs": dids.OPERATIONS,
     "Suppressions": suppressions.OPERATIONS,
     "Calls": calls.OPERATIONS,
@@ -34,10 +35,22 @@ def create_application(ports: Ports) -> web.Application:
     )
     application.cleanup_ctx.append(carried_through)
     application.add_routes(docs.routes(document(RESOURCES, ports.public_url, ports.version)))
+    paths = {operation.path for group in RESOURCES.values() for operation in group}
     for group in RESOURCES.values():
         for operation in group:
             answer = Dispatch(operation, ports, unbroken).answer
-            application.router.add_route(operation.method, operation.path, answer)
+            route = _route(operation.path, paths)
+            application.router.add_route(operation.method, route, answer)
             if operation.method == "GET":
-                application.router.add_route("HEAD", operation.path, answer)
+                application.router.add_route("HEAD", route, answer)
     return application
+
+
+def _route(path: str, paths: Collection[str]) -> str:
+    """`path` as aiohttp takes it: `/audio/{id}` must not stand in for methods that `/audio/voices` lacks."""
+    before, brace, _ = path.rpartition("{")
+    if not brace or not path.endswith("}"):
+        return path
+    fixed = [other.removeprefix(before) for other in paths if other.startswith(before)]
+    names = sorted(name for name in fixed if not set(name) & set("{/"))
+    return path.removesuffix("}") + f":(?!(?:{'|'.join(names)})$)[^{{}}/]+}}" if names else path

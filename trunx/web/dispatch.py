@@ -13,10 +13,11 @@ from aiohttp import web
 
 from trunx.domain.errors import InvalidCursorError
 from trunx.domain.idempotency import Answer
-from trunx.web import bodies, idempotency
+from trunx.web import bodies, files, idempotency, uploads
 from trunx.web.auth import authenticate
+from trunx.web.files import FileAnswer
 from trunx.web.models import RequestQuery
-from trunx.web.operation import Asked, Operation
+from trunx.web.operation import Asked, Operation, Reply
 from trunx.web.ports import Ports
 from trunx.web.problems import INVALID_QUERY, MEDIA_TYPE, Fault, ProblemError
 from trunx.web.request_log import request_id
@@ -71,25 +72,49 @@ class Dispatch:
         if not operation.open:
             account = (await authenticate(request, self._ports.accounts)).id
             structlog.contextvars.bind_contextvars(account=account)
-        reads: dict[str, Any] = {}
-        if "path" in operation.reads:
-            reads["path"] = bodies.path(request.match_info, operation.reads["path"], operation.absent)
-        # Without a model of its own an operation takes no query parameter, and says so.
-        query = bodies.query(request, operation.reads.get("query", RequestQuery))
-        if "query" in operation.reads:
-            reads["query"] = query
-        if "body" in operation.reads:
-            reads["body"] = await bodies.read(request, operation.reads["body"])
-        if request.method in _SAFE:
-            return await self._plainly(account, reads)
         key = idempotency.key_of(request) if operation.idempotent else None
-        if key is None:
-            return await self._unbroken.run(self._plainly(account, reads))
-        return await self._unbroken.run(self._once(request, account, key, reads))
+        reads = await self._read(request)
+        if request.method in _SAFE:
+            return await self._plainly(request, account, reads)
+        return await self._unbroken.run(self._changed(request, account, key, reads))
 
-    async def _plainly(self, account: str, reads: Mapping[str, Any]) -> web.Response:
+    async def _read(self, request: web.Request) -> dict[str, Any]:
+        models = self._operation.reads
+        reads: dict[str, Any] = {}
+        if "path" in models:
+            reads["path"] = bodies.path(request.match_info, models["path"], self._operation.absent)
+        # Without a model of its own an operation takes no query parameter, and says so.
+        query = bodies.query(request, models.get("query", RequestQuery))
+        if "query" in models:
+            reads["query"] = query
+        if "body" in models:
+            reads["body"] = await bodies.read(request, models["body"])
+        if "form" in models:
+            reads["form"] = await uploads.read(
+                request, models["form"], self._ports.incoming, self._ports.uploads
+            )
+        return reads
+
+    async def _changed(
+        self, request: web.Request, account: str, key: str | None, reads: Mapping[str, Any]
+    ) -> web.Response:
+        try:
+            if key is None:
+                return await self._plainly(request, account, reads)
+            return await self._once(request, account, key, reads)
+        finally:
+            if "form" in reads:
+                uploads.discard(reads["form"])
+
+    async def _plainly(self, request: web.Request, account: str, reads: Mapping[str, Any]) -> web.Response:
         answer = await self._handle(account, reads)
-        return answer if isinstance(answer, web.Response) else _response(answer, "application/json")
+        match answer:
+            case Answer():
+                return _response(answer, "application/json")
+            case FileAnswer():
+                return await files.response(request, answer)
+            case _:
+                return answer
 
     async def _once(
         self, request: web.Request, account: str, key: str, reads: Mapping[str, Any]
@@ -101,11 +126,12 @@ class Dispatch:
                 if problem.kind.status >= 500:
                     raise
                 return Answer(problem.kind.status, problem.body(self._ports.public_url, request_id()))
-            if isinstance(answer, web.Response):
+            if not isinstance(answer, Answer):
                 raise TypeError(f"{self._operation.id} answers nothing that could be kept")
             return answer
 
-        digest = await idempotency.request_hash(request)
+        body = uploads.digest(reads["form"]) if "form" in reads else await request.read()
+        digest = idempotency.request_hash(request, body)
         settled = await idempotency.once(self._ports.idempotency, account, key, digest, work)
         refused = settled.answer.status >= 400
         response = _response(settled.answer, MEDIA_TYPE if refused else "application/json")
@@ -113,7 +139,7 @@ class Dispatch:
             response.headers[idempotency.REPLAYED] = "true"
         return response
 
-    async def _handle(self, account: str, reads: Mapping[str, Any]) -> Answer | web.Response:
+    async def _handle(self, account: str, reads: Mapping[str, Any]) -> Answer | FileAnswer | web.Response:
         operation = self._operation
         try:
             reply = await operation.handler(Asked(self._ports, account), **reads)
@@ -122,7 +148,7 @@ class Dispatch:
             raise ProblemError(
                 INVALID_QUERY, "begin the list again, without a cursor", errors=[fault]
             ) from None
-        if isinstance(reply, web.Response):
+        if not isinstance(reply, Reply):
             return reply
         if type(reply.body) is not operation.answers.get(reply.status):
             raise TypeError(

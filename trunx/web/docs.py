@@ -22,6 +22,7 @@ _page = (
 # The page holds a key while requests are tried out: nothing but its own script may run in it.
 _policy = (
     f"default-src 'none'; style-src {_hash(_style)}; script-src {_hash(_script)}; connect-src 'self'; "
+    "media-src blob:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 

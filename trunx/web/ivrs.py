@@ -7,10 +7,12 @@ from pydantic.alias_generators import to_camel
 
 from trunx.domain.document import IvrChange, IvrDocument, changed, written
 from trunx.domain.errors import AssignedError, ExistsError, NotFoundError, OwnedByAnotherError
-from trunx.domain.ivr import InvalidTreeError, Tree, build
+from trunx.domain.ivr import InvalidTreeError, Tree, build, references
 from trunx.domain.lint import warnings
 from trunx.domain.records import Ivr
 from trunx.domain.sound import sound_name
+from trunx.web import audio_problems
+from trunx.web.audio import AudioAnswer, Text, Voice, described
 from trunx.web.bodies import validated
 from trunx.web.models import E164, AnswerBody, Deleted, Number, RequestBody, RequestPath, Time
 from trunx.web.operation import Asked, Operation, Reply
@@ -65,6 +67,22 @@ class IvrDeleted(AnswerBody):
     id: str
 
 
+class NodeSpeech(RequestBody):
+    """A text that a node shall say."""
+
+    node: str = Field(description="Name of the node.", examples=["welcome"])
+    text: Text
+    voice: Voice = None
+
+
+class NodeAudio(AudioAnswer):
+    """The audio that a node plays from now on."""
+
+    ivr: str
+    node: str
+    version: int = Field(description="The IVR's version in which the node plays it.")
+
+
 class Assignment(RequestBody):
     """The DID to put an IVR behind."""
 
@@ -93,7 +111,7 @@ async def create_ivr(asked: Asked, body: IvrDocument) -> Reply:
             IVR_EXISTS, f"{body.id!r} exists; change it with PATCH, or choose another id"
         ) from None
     await asked.ports.lines.publish(ivr.dids)
-    return Reply(201, _with_warnings(asked, ivr, tree))
+    return Reply(201, await _with_warnings(asked, ivr, tree))
 
 
 async def list_ivrs(asked: Asked, query: PageQuery) -> Reply:
@@ -110,7 +128,7 @@ async def get_ivr(asked: Asked, path: IvrPath) -> Reply:
         ivr = await asked.ports.ivrs.get(asked.account, path.id)
     except NotFoundError:
         raise _not_found(path.id) from None
-    return Reply(200, _with_warnings(asked, ivr, build(IvrDocument.model_validate(ivr.document))))
+    return Reply(200, await _with_warnings(asked, ivr, build(IvrDocument.model_validate(ivr.document))))
 
 
 async def change_ivr(asked: Asked, path: IvrPath, body: IvrChange) -> Reply:
@@ -133,7 +151,40 @@ async def change_ivr(asked: Asked, path: IvrPath, body: IvrChange) -> Reply:
     except NotFoundError:
         raise _not_found(path.id) from None
     await asked.ports.lines.publish(ivr.dids)
-    return Reply(200, _with_warnings(asked, ivr, build(IvrDocument.model_validate(ivr.document))))
+    return Reply(200, await _with_warnings(asked, ivr, build(IvrDocument.model_validate(ivr.document))))
+
+
+async def speak_node(asked: Asked, path: IvrPath, body: NodeSpeech) -> Reply:
+    """Make speech of a text, and let a node play it.
+
+    The node's `audio` becomes the new audio's id, in a new version of the IVR that serves the next call. The
+    answer comes when the node can speak, however long the voice takes.
+    """
+    try:
+        before = await asked.ports.ivrs.get(asked.account, path.id)
+    except NotFoundError:
+        raise _not_found(path.id) from None
+    _node(before.document, body.node)
+    with audio_problems.told():
+        audio = await asked.ports.library.speak(
+            asked.account, name=f"{path.id} {body.node}", text=body.text, voice=body.voice, patience=None
+        )
+
+    def change(document: dict[str, Any]) -> dict[str, Any]:
+        node = {**_node(document, body.node), "audio": audio.id}
+        result = validated({**document, "nodes": {**document["nodes"], body.node: node}}, IvrDocument)
+        _tree(result)
+        return written(result)
+
+    try:
+        ivr = await asked.ports.ivrs.change(asked.account, path.id, change)
+    except (NotFoundError, ProblemError) as error:
+        # The IVR or the node went away meanwhile.
+        await asked.ports.library.delete(asked.account, audio.id)
+        raise (_not_found(path.id) if isinstance(error, NotFoundError) else error) from None
+    await asked.ports.lines.publish(ivr.dids)
+    answer = await described(asked, audio)
+    return Reply(201, NodeAudio(**dict(answer), ivr=ivr.id, node=body.node, version=ivr.version))
 
 
 async def delete_ivr(asked: Asked, path: IvrPath) -> Reply:
@@ -177,6 +228,14 @@ def _not_found(ivr_id: str) -> ProblemError:
     return ProblemError(IVR_NOT_FOUND, f"this account has no IVR {ivr_id!r}")
 
 
+def _node(document: dict[str, Any], name: str) -> dict[str, Any]:
+    node: dict[str, Any] | None = document["nodes"].get(name)
+    if node is None:
+        fault = Fault(pointer="/node", message=f"this IVR has no node {name!r}")
+        raise ProblemError(INVALID_BODY, f"/node: {fault.message}", errors=[fault])
+    return node
+
+
 def _tree(document: IvrDocument) -> Tree:
     try:
         return build(document)
@@ -197,9 +256,15 @@ def _answer(ivr: Ivr) -> IvrAnswer:
     )
 
 
-def _with_warnings(asked: Asked, ivr: Ivr, tree: Tree) -> IvrAnswer:
+async def _with_warnings(asked: Asked, ivr: Ivr, tree: Tree) -> IvrAnswer:
+    names = {reference.name for reference in references(ivr.document)}
+    unknown = await asked.ports.audios.unknown(asked.account, names)
+
     def has_audio(audio: str) -> bool:
-        return asked.ports.sounds.seconds(sound_name(asked.account, audio)) is not None
+        # Without an audio of this name there may still be a file that an operator put there by hand.
+        return (
+            audio not in unknown or asked.ports.sounds.seconds(sound_name(asked.account, audio)) is not None
+        )
 
     found = [
         WarningAnswer(code=warning.code, node=warning.node, message=warning.message)
@@ -214,6 +279,14 @@ OPERATIONS = (
     Operation("GET", "/ivr/{id}", get_ivr, {200: IvrAnswer}, (IVR_NOT_FOUND,)),
     Operation("PATCH", "/ivr/{id}", change_ivr, {200: IvrAnswer}, (IVR_NOT_FOUND, INVALID_TREE)),
     Operation("DELETE", "/ivr/{id}", delete_ivr, {200: IvrDeleted}, (IVR_NOT_FOUND, IVR_ASSIGNED)),
+    Operation(
+        "POST",
+        "/ivr/{id}/audio",
+        speak_node,
+        {201: NodeAudio},
+        (IVR_NOT_FOUND, INVALID_TREE, *audio_problems.SPEECH),
+        idempotent=True,
+    ),
     Operation(
         "POST",
         "/ivr/{id}/assign",

@@ -10,7 +10,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json
 from pydantic_core.core_schema import DictSchema
 
 from trunx.web import idempotency, problems, request_log
-from trunx.web.operation import Operation
+from trunx.web.operation import Operation, Sends
 from trunx.web.problems import Kind, Problem
 
 Schema = dict[str, Any]
@@ -30,6 +30,12 @@ _IDEMPOTENCY_KEY = {
     "in": "header",
     "description": "A name for this request: sent again within 24 hours, it is answered as before.",
     "schema": {"type": "string", "pattern": idempotency.PATTERN, "minLength": 1, "maxLength": 255},
+}
+
+
+_FILE_HEADERS: Schema = {
+    "ETag": {"description": "Names the content.", "schema": {"type": "string"}},
+    "Accept-Ranges": {"description": "`bytes`.", "schema": {"type": "string"}},
 }
 
 
@@ -138,9 +144,25 @@ class _Reference:
         if "body" in operation.reads:
             schema = self._schemas[(operation.reads["body"], "validation")]
             described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        if "form" in operation.reads:
+            schema = self._schemas[(operation.reads["form"], "validation")]
+            described["requestBody"] = {
+                "required": True,
+                "content": {"multipart/form-data": {"schema": schema}},
+            }
         if operation.open:
             described["security"] = []
         return described
+
+    def _content(self, answer: type[BaseModel] | Sends | str) -> Schema:
+        match answer:
+            case Sends():
+                # Of bytes JSON Schema has nothing to say.
+                return {media_type: {} for media_type in answer.media_types}
+            case str():
+                return {answer: {"schema": {"type": "string"}}}
+            case _:
+                return {"application/json": {"schema": self._schemas[(answer, "serialization")]}}
 
     def _responses(self, operation: Operation) -> Schema:
         responses: Schema = {}
@@ -158,11 +180,18 @@ class _Reference:
             headers: Schema = {request_log.HEADER: _REQUEST_ID}
             if operation.idempotent:
                 headers[idempotency.REPLAYED] = _REPLAYED
-            if isinstance(answer, str):
-                content: Schema = {answer: {"schema": {"type": "string"}}}
-            else:
-                content = {"application/json": {"schema": self._schemas[(answer, "serialization")]}}
-            ours: Schema = {"description": HTTPStatus(status).phrase, "headers": headers, "content": content}
+            ours: Schema = {
+                "description": HTTPStatus(status).phrase,
+                "headers": headers,
+                "content": self._content(answer),
+            }
+            if isinstance(answer, Sends):
+                ours["headers"] = headers | _FILE_HEADERS
+                responses["206"] = {**ours, "description": "The part that `Range` asked for"}
+                responses["304"] = {
+                    "description": "The client has it already (`If-None-Match`)",
+                    "headers": headers | {"ETag": _FILE_HEADERS["ETag"]},
+                }
             theirs = responses.get(str(status))
             if theirs is not None:
                 ours["description"] += ". " + theirs["description"]
@@ -172,7 +201,7 @@ class _Reference:
 
 
 def _answer_models(operation: Operation) -> Iterator[type[BaseModel]]:
-    yield from (answer for answer in operation.answers.values() if not isinstance(answer, str))
+    yield from (answer for answer in operation.answers.values() if not isinstance(answer, str | Sends))
 
 
 def _parameters(schema: Schema, place: str) -> list[Schema]:
@@ -205,6 +234,8 @@ def _headers(kind: Kind, operation: Operation) -> Schema:
             return {
                 "WWW-Authenticate": {"description": "Which kind of key is wanted.", "required": True, **text}
             }
+        case 416:
+            return {"Content-Range": {"description": "How large the file is: `bytes */SIZE`.", **text}}
         case 503:
             return {"Retry-After": {"description": "Seconds to wait.", **text}}
         case 409 if operation.idempotent:

@@ -1,6 +1,7 @@
 """What the API can do, declared once: routes, checks and the reference (OpenAPI) are made of the same lines.
 
-A handler says by its parameters what it reads: `path`, `query` and `body`, each a pydantic model.
+A handler says by its parameters what it reads: `path`, `query`, and `body` (JSON) or `form` (with files),
+each a pydantic model.
 """
 
 import inspect
@@ -11,7 +12,8 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from pydantic import BaseModel
 
-from trunx.web import idempotency, problems
+from trunx.web import files, idempotency, problems, uploads
+from trunx.web.files import FileAnswer
 from trunx.web.ports import Ports
 from trunx.web.problems import Kind
 
@@ -32,23 +34,36 @@ class Reply:
     body: BaseModel
 
 
-_READS = ("path", "query", "body")
+@dataclass(frozen=True, slots=True)
+class Sends:
+    """A file is sent, as one of these media types; `Range` and `If-None-Match` are obeyed."""
 
-Handler = Callable[..., Awaitable[Reply | web.Response]]
+    media_types: tuple[str, ...]
+
+
+_READS = ("path", "query", "body", "form")
+_BODY = (
+    problems.INVALID_REQUEST,
+    problems.BODY_TIMEOUT,
+    problems.INVALID_BODY,
+)
+
+Handler = Callable[..., Awaitable[Reply | FileAnswer | web.Response]]
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One method on one path.
 
-    `answers` says for each status what is in the body: a model, or a media type. The handler's
-    docstring is the description in the reference. `open` needs no key; `idempotent` takes an Idempotency-Key.
+    `answers` says for each status what is in the body: a model, a file, or text of a media type. The
+    handler's docstring is the description in the reference. `open` needs no key; `idempotent` takes an
+    Idempotency-Key.
     """
 
     method: str
     path: str
     handler: Handler
-    answers: Mapping[int, type[BaseModel] | str]
+    answers: Mapping[int, type[BaseModel] | Sends | str]
     problems: tuple[Kind, ...] = ()
     open: bool = False
     idempotent: bool = False
@@ -88,14 +103,11 @@ class Operation:
         if "path" in self.reads:
             found.append(problems.INVALID_PATH)
         if "body" in self.reads:
-            found += [
-                problems.INVALID_REQUEST,
-                problems.INVALID_JSON,
-                problems.BODY_TIMEOUT,
-                problems.BODY_TOO_LARGE,
-                problems.NOT_JSON,
-                problems.INVALID_BODY,
-            ]
+            found += [*_BODY, problems.INVALID_JSON, problems.BODY_TOO_LARGE, problems.NOT_JSON]
+        if "form" in self.reads:
+            found += [*_BODY, uploads.FILE_TOO_LARGE, problems.NOT_A_FORM]
+        if any(isinstance(answer, Sends) for answer in self.answers.values()):
+            found.append(files.RANGE_NOT_SATISFIABLE)
         if self.idempotent:
             found += idempotency.PROBLEMS
         return tuple(sorted(found, key=lambda kind: (kind.status, kind.code)))

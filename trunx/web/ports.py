@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from trunx.engine.incoming import Incoming
+from trunx.engine.library import Library
 from trunx.engine.ports import (
     Accounts,
+    Audios,
     Calls,
     Dids,
     IdempotencyKeys,
@@ -12,13 +15,20 @@ from trunx.engine.ports import (
     Lines,
     Part,
     Sounds,
+    Staging,
+    Studio,
     Suppressions,
+    Voices,
 )
+from trunx.web.uploads import Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """`public_url` is where users reach this API (no slash at the end); `parts` is what `/readyz` asks."""
+    """`public_url` is where users reach this API (no slash at the end); `parts` is what `/readyz` asks.
+
+    `uploads` limits files, which arrive in `incoming`.
+    """
 
     ivrs: Ivrs
     dids: Dids
@@ -28,6 +38,13 @@ class Ports:
     idempotency: IdempotencyKeys
     lines: Lines
     sounds: Sounds
+    library: Library
+    audios: Audios
+    studio: Studio
+    voices: Voices
+    staging: Staging
+    incoming: Incoming
+    uploads: Limits
     parts: Sequence[Part]
     public_url: str
     version: str

@@ -28,6 +28,7 @@ METHOD_NOT_ALLOWED = Kind(405, "method-not-allowed", "This path does not take th
 BODY_TIMEOUT = Kind(408, "body-timeout", "The body did not arrive in time")
 BODY_TOO_LARGE = Kind(413, "body-too-large", "The body is too large")
 NOT_JSON = Kind(415, "not-json", "The body is not declared as application/json")
+NOT_A_FORM = Kind(415, "not-a-form", "The body is not declared as multipart/form-data")
 INVALID_PATH = Kind(422, "invalid-path", "A part of the path cannot be accepted")
 INVALID_QUERY = Kind(422, "invalid-query", "A query parameter cannot be accepted")
 INVALID_BODY = Kind(422, "invalid-body", "The body cannot be accepted")

@@ -80,22 +80,37 @@ async function send(method, path, operation, form, shown) {
   }
   if (at("key").value) headers.Authorization = "Bearer " + at("key").value;
   const options = { method, headers };
-  if (operation.requestBody) {
+  if (values.has("body")) {
     headers["Content-Type"] = "application/json";
     options.body = values.get("body");
+  } else if (operation.requestBody) {
+    options.body = new FormData();
+    for (const [name, value] of values) {
+      if (name.startsWith("form ") && (value.size || value.length)) options.body.append(name.slice(5), value);
+    }
   }
   const search = query.toString();
   shown.textContent = "...";
   try {
     // Relative to this page, so that it is right behind a proxy that puts us in a folder.
     const answer = await fetch("." + target + (search ? "?" + search : ""), options);
+    const head = `${answer.status} ${answer.statusText}\nX-Request-Id: ${answer.headers.get("X-Request-Id")}\n\n`;
+    if ((answer.headers.get("Content-Type") || "").startsWith("audio/")) {
+      const src = URL.createObjectURL(await answer.blob());
+      shown.replaceChildren(head, make("audio", { controls: true, src }));
+      return;
+    }
     const text = await answer.text();
     let body = text;
     try { body = JSON.stringify(JSON.parse(text), null, 2); } catch { /* not JSON: shown as it is */ }
-    shown.textContent = `${answer.status} ${answer.statusText}\nX-Request-Id: ${answer.headers.get("X-Request-Id")}\n\n${body}`;
+    shown.textContent = head + body;
   } catch (error) {
     shown.textContent = String(error);
   }
+}
+
+function resolved(schema, all) {
+  return schema.$ref ? all[schema.$ref.split("/").pop()] : schema;
 }
 
 function trial(method, path, operation, all) {
@@ -106,8 +121,16 @@ function trial(method, path, operation, all) {
       make("input", { name: parameter.in + " " + parameter.name, required: parameter.required,
         placeholder: (parameter.schema.examples || [""])[0] })));
   }
-  if (operation.requestBody) {
-    const body = example(operation.requestBody.content["application/json"].schema, all);
+  const sent = operation.requestBody ? operation.requestBody.content : {};
+  if (sent["multipart/form-data"]) {
+    const parts = resolved(sent["multipart/form-data"].schema, all);
+    for (const [name, part] of Object.entries(parts.properties)) {
+      form.append(make("label", {}, name + " ", make("input", { name: "form " + name,
+        type: part.format === "binary" ? "file" : "text", required: (parts.required || []).includes(name) })));
+    }
+  }
+  if (sent["application/json"]) {
+    const body = example(sent["application/json"].schema, all);
     form.append(make("textarea", { name: "body", spellcheck: false, value: JSON.stringify(body, null, 2) }));
   }
   form.append(make("button", { textContent: "Send" }));
@@ -126,12 +149,13 @@ function drawOperation(method, path, operation, all) {
   }
   if (operation.requestBody) {
     inside.append(make("h3", { textContent: "Body" }),
-      make("p", {}, shape(operation.requestBody.content["application/json"].schema)));
+      make("p", {}, ...Object.entries(operation.requestBody.content).map(
+        ([type, one]) => make("span", {}, shape(one.schema), ` (${type})`))));
   }
   inside.append(make("h3", { textContent: "Answers" }), make("table", {},
     ...Object.entries(operation.responses).map(([status, response]) => make("tr", {},
       make("td", { className: "mono", textContent: status }),
-      make("td", {}, join(Object.values(response.content || {}).map((one) => shape(one.schema)), " or ")),
+      make("td", {}, join(Object.entries(response.content || {}).map(([type, one]) => (one.schema ? shape(one.schema) : type)), " or ")),
       make("td", { textContent: response.description })))), trial(method, path, operation, all));
   return make("details", { id: operation.operationId },
     make("summary", {}, make("span", { className: "method " + method, textContent: method.toUpperCase() }),
