@@ -231,7 +231,7 @@ async def _sound(settings: Settings, database: Database, lines: Lines) -> AsyncI
     incoming = Incoming(settings.data_dir.resolve() / "incoming")
     with _data_folder(settings):
         own.root.mkdir(exist_ok=True)
-        incoming.prepare()
+        incoming.make()
     with _setting("SOUNDS_URL"):
         staging = Staging(
             database,
@@ -309,6 +309,8 @@ async def _stage_prompts(own: SoundFolder, staging: Staging) -> None:
 
 
 async def _end_lost(sound: _Sound) -> None:
+    """What an earlier run of this server was in the middle of."""
+    sound.incoming.clear()
     try:
         await sound.audios.end_lost()
     except UnavailableError as error:

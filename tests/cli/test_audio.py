@@ -1,9 +1,11 @@
 """`trunx audio sync`: every sound on every Asterisk, and what is said of those that cannot be reached."""
 
+import asyncio
 from pathlib import Path
 
 from sounds import ENGINE
-from tests.cli.command import run, serving
+from tests.cli.command import environment, run, serving
+from tests.peers.ssh import AsyncSsh, started
 
 
 def test_without_hosts_there_is_nothing_to_copy(tmp_path: Path) -> None:
@@ -40,6 +42,31 @@ def test_a_new_host_gets_every_sound_and_one_that_is_down_is_named(tmp_path: Pat
         assert done.returncode == 0
         checked = run(tmp_path, "check", env=both)
         assert checked.returncode == 0, checked.stdout
-        for host in (one, two):
-            assert f"{host.as_uri()}: 17 files, with the engine's 8 prompts" in checked.stdout
+        assert checked.stdout.count("17 files, the engine's 8 prompts too, on file:///") == 2
     assert len(list((two / "trunx" / "audio").iterdir())) == 9
+
+
+async def test_a_host_that_is_reached_by_ssh(tmp_path: Path) -> None:
+    async with started(AsyncSsh(tmp_path)) as host:
+        settings = {"sounds_url": host.url, "ssh_known_hosts": host.known_hosts, "ssh_keys": host.key}
+
+        def go() -> None:
+            with serving(tmp_path, **settings) as server:
+                assert len(list((host.folder / "trunx" / "audio").iterdir())) == 9
+                checked = run(tmp_path, "check", env=server.env(**settings))
+                assert "17 files, the engine's 8 prompts too, on " in checked.stdout
+                assert checked.returncode == 0
+            # Without the server, which would bring them too.
+            host.wipe()
+            host.folder.mkdir()
+            offline = environment(tmp_path, **settings)
+            done = run(tmp_path, "audio", "sync", env=offline)
+            assert (done.returncode, done.stdout.count("0 missing")) == (0, 1), done.stdout
+            assert len(list((host.folder / "trunx" / "audio").iterdir())) == 9
+            assert len(list((host.folder / "trunx" / "engine").iterdir())) == 8
+            host.known_hosts.write_text("")
+            distrusted = run(tmp_path, "audio", "sync", env=offline)
+            assert distrusted.returncode == 1
+            assert distrusted.stdout.startswith(f"{host.place}: 0 brought, 0 removed, 0 missing: ")
+
+        await asyncio.to_thread(go)

@@ -76,7 +76,7 @@ async def opened(folder: Path, peer: ElevenLabsPeer) -> AsyncIterator[Shop]:
     own = SoundFolder(folder / "sounds")
     own.root.mkdir(exist_ok=True)
     incoming = Incoming(folder / "incoming")
-    incoming.prepare()
+    incoming.make()
     async with (
         Database.open(f"sqlite:///{folder}/trunx.db") as database,
         open_valkey(folder / "run") as valkey,
@@ -217,5 +217,5 @@ async def test_what_was_being_made_at_the_end_is_failed_at_the_next_start(tmp_pa
 def test_the_incoming_folder_is_emptied_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "incoming").mkdir()
     (tmp_path / "incoming" / "left").write_bytes(b"half")
-    Incoming(tmp_path / "incoming").prepare()
+    Incoming(tmp_path / "incoming").clear()
     assert list((tmp_path / "incoming").iterdir()) == []

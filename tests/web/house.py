@@ -221,7 +221,7 @@ async def open_house(
     sounds = SoundFolder(folder / "sounds")
     sounds.root.mkdir()
     incoming = Incoming(folder / "incoming")
-    incoming.prepare()
+    incoming.make()
     async with (
         Database.open(f"sqlite:///{folder}/trunx.db") as database,
         open_valkey(folder / "run") as valkey,

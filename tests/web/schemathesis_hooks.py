@@ -9,7 +9,7 @@ from schemathesis import Case, GenerationMode, HookContext
 
 from tests.web.tones import wav
 
-NODE = "bye"
+TREE: dict[str, Any] = {"id": "made-to-be-spoken", "nodes": {"bye": {"action": "hangup"}}}
 
 # The plan of the world's numbers is no regular expression; these are some that it holds.
 schemathesis.openapi.format(
@@ -36,12 +36,11 @@ def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any])
         # What can be said is the voice's to know, and which voices there are.
         case.body["text"] = "Thank you for calling."
         case.body.pop("voice", None)
-        if "node" in case.body:
-            case.body["node"] = NODE
+    if case.path == "/ivr/{id}/audio" and isinstance(case.body, dict):
+        # The node is one of a tree that the test has made.
+        case.path_parameters = {"id": TREE["id"]}
+        case.body["node"] = next(iter(TREE["nodes"]))
     if case.path in {"/ivr", "/ivr/{id}"} and isinstance(case.body, dict):
-        # Every tree has the node that a text is made for.
-        if case.method == "POST":
-            case.body["nodes"] = {**(case.body.get("nodes") or {}), NODE: {"action": "hangup"}}
         # The id of an IVR may be repeated in a change of it, not changed.
         if case.method == "PATCH":
             case.body.pop("id", None)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.web.house import Client, House
+from tests.web.schemathesis_hooks import TREE
 from tests.web.test_calls import call
 from trunx.web.application import RESOURCES, create_application
 
@@ -51,6 +52,7 @@ async def test_every_code_is_explained_once(stranger: Client) -> None:
 async def test_schemathesis_finds_nothing(house: House, ada: Client, tmp_path: Path) -> None:
     house.recorder.call(call(ada.account, 0))
     await house.recorder.flush()
+    await ada.post("/ivr", TREE)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{house.url}/openapi.json", "--url", house.url),
         *("--header", f"Authorization: Bearer {ada.secret}", "--checks", "all", "--max-examples", "12"),

@@ -32,6 +32,9 @@ async def test_the_filename_is_the_name_unless_one_is_given(ada: Client) -> None
     assert (plain.body["name"], plain.body["filename"]) == ("greeting.wav", "greeting.wav")
     assert (named.body["name"], named.body["filename"]) == ("After Hours Greeting", "greeting.wav")
     assert named.body["source"] == "upload"
+    for got, saved in ((plain, "greeting.mp3"), (named, "After Hours Greeting.mp3")):
+        file = await ada.get(f"/audio/{got.body['id']}/file?format=mp3")
+        assert f'filename="{saved}"' in file.headers["Content-Disposition"]
     assert (named.body["status"], named.body["reason"], named.body["text"]) == ("ready", None, None)
 
 
@@ -152,6 +155,15 @@ async def test_a_client_that_leaves_leaves_nothing_behind(house: House, ada: Cli
     await writer.wait_closed()
     await nothing_incoming(house, ada)
     assert (await ada.get("/audio")).body["count"] == 0
+
+
+async def test_a_disk_that_takes_nothing_is_no_fault_of_the_client(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        ada = await house.client("Ada")
+        (tmp_path / "incoming").rmdir()
+        got = await ada.upload(TONE)
+        assert (got.status, got.code) == (503, "store-unavailable")
+        assert "Retry-After" in got.headers
 
 
 async def nothing_incoming(house: House, ada: Client) -> None:

@@ -143,10 +143,10 @@ async def _host(settings: Settings, url: str) -> Finding:
         await host.close()
     missing = [name for name, prompt in ENGINE.items() if f"{prompt.sound}.ulaw" not in files]
     if missing:
-        detail = f"{host.place}: {len(missing)} of the engine's {len(ENGINE)} prompts are not there"
+        detail = f"{len(missing)} of the engine's {len(ENGINE)} prompts are not on {host.place}"
         return Finding("sounds", "down", detail, f"`{program()} audio sync` brings them")
     return Finding(
-        "sounds", "ok", f"{host.place}: {len(files)} files, with the engine's {len(ENGINE)} prompts"
+        "sounds", "ok", f"{len(files)} files, the engine's {len(ENGINE)} prompts too, on {host.place}"
     )
 
 

@@ -15,12 +15,16 @@ _LONGEST = 200
 """Bytes of a file's name without its ending; file systems end at 255, and 30 Chinese characters are 270."""
 
 
+def plain_name(audio: str) -> str:
+    """`audio` without the ending of a sound file, if it has one and more than that."""
+    lowered = audio.lower()
+    return next((audio[: -len(ending)] for ending in EXTENSIONS if lowered.endswith(ending)), audio) or audio
+
+
 @lru_cache(maxsize=16_384)
 def sound_name(account: str, audio: str) -> str:
     """The name under which Asterisk plays `audio` (`welcome.wav`) of `account`: `trunx/<account>/welcome`."""
-    lowered = audio.lower()
-    stem = next((audio[: -len(ending)] for ending in EXTENSIONS if lowered.endswith(ending)), audio)
-    name = quote(stem or audio, safe="")
+    name = quote(plain_name(audio), safe="")
     if name.startswith("."):
         name = "%2E" + name[1:]
     if len(name) > _LONGEST:

@@ -15,9 +15,12 @@ class Incoming:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def prepare(self) -> None:
-        """Makes the folder, and removes what an earlier run was killed over."""
+    def make(self) -> None:
+        """Makes the folder."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
+
+    def clear(self) -> None:
+        """Removes what an earlier run was killed over; for a start, before anything comes in."""
         for left in self._folder.iterdir():
             left.unlink()
 

@@ -166,7 +166,7 @@ class Library:
 
     async def _settle(self, audio: Audio) -> Audio:
         await self._lines.publish(await self._audios.settle(audio))
-        log.info("audio", audio=audio.id, account=audio.account, status=audio.status)
+        log.info("audio-settled", audio=audio.id, account=audio.account, status=audio.status)
         return audio
 
     async def _say(self, speech: Speech, text: str) -> _Made:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from trunx.domain.audio import Audio, AudioStatus, Use
 from trunx.domain.errors import NotFoundError
+from trunx.domain.sound import plain_name
 from trunx.web import audio_problems
 from trunx.web.files import FileAnswer
 from trunx.web.models import AnswerBody, Deleted, RequestBody, RequestPath, RequestQuery, Time
@@ -207,7 +208,8 @@ async def get_audio_file(asked: Asked, path: AudioPath, query: FileQuery) -> Fil
     except NotFoundError:
         raise ProblemError(SOUND_MISSING, "make the audio again, or put its files back") from None
     etag = f"{audio.sound.name.rpartition('/')[2]}-{query.format}"
-    return FileAnswer(file, MEDIA_TYPES[query.format], etag, f"{audio.name}.{query.format}")
+    name = f"{plain_name(audio.name)}.{query.format}"
+    return FileAnswer(file, MEDIA_TYPES[query.format], etag, name)
 
 
 async def delete_audio(asked: Asked, path: AudioPath) -> Reply:
@@ -293,7 +295,7 @@ OPERATIONS = (
         "POST", "/audio/upload", upload_audio, {201: AudioAnswer}, audio_problems.UNUSABLE, idempotent=True
     ),
     Operation("GET", "/audio", list_audio, {200: AudioList}),
-    Operation("GET", "/audio/voices", list_voices, {200: VoiceList}, audio_problems.SPEECH),
+    Operation("GET", "/audio/voices", list_voices, {200: VoiceList}, audio_problems.PROVIDER),
     Operation("GET", "/audio/{id}", get_audio, {200: AudioAnswer}, (AUDIO_NOT_FOUND,)),
     Operation(
         "GET",

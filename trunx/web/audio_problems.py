@@ -46,7 +46,8 @@ _FAILED = {
         Kind(504, "voice-timeout", "The voice's provider did not answer in time"),
     )
 }
-SPEECH = (*_ASKED.values(), *_FAILED.values())
+PROVIDER = tuple(_FAILED.values())
+SPEECH = (*_ASKED.values(), *PROVIDER)
 _RETRY_SECONDS = 5.0
 UNUSABLE = (
     FILE_TOO_LARGE,

@@ -13,6 +13,7 @@ from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, InstanceOf, WithJsonSchema
 
+from trunx.domain.errors import UnavailableError
 from trunx.domain.ivr import pointer
 from trunx.engine.incoming import Incoming
 from trunx.web.bodies import validated
@@ -105,6 +106,8 @@ async def _receive_in_time(
         raise ProblemError(BODY_TIMEOUT, f"it was not complete after {limits.seconds:.0f} seconds") from None
     except (web.RequestPayloadError, ConnectionError):
         raise ProblemError(INVALID_REQUEST, "the body breaks off, or is not packed as it says") from None
+    except OSError as error:
+        raise UnavailableError(f"what arrives cannot be written: {error}") from None
     # What aiohttp's reader raises over a form that is none.
     except (ValueError, AssertionError, RuntimeError, HttpProcessingError) as error:
         raise ProblemError(INVALID_REQUEST, f"the form cannot be read: {error}") from None
