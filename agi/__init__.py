@@ -24,7 +24,7 @@ from agi.errors import (
     SoundError,
 )
 from agi.protocol import Reply, encode
-from agi.server import Limits, Server
+from agi.server import Handler, Limits, Server
 
 __all__ = [
     "AgiError",
@@ -34,6 +34,7 @@ __all__ = [
     "ConcurrencyError",
     "Digits",
     "DisconnectedError",
+    "Handler",
     "HangupError",
     "Limits",
     "Playback",

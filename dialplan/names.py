@@ -13,6 +13,27 @@ EXTENSION_TROUBLE = "trouble"
 VARIABLE_DID = "TRUNX_DID"
 """Channel variable: the number that was called, digits and `+` only; empty when the carrier told none."""
 
+CONTEXT_OUTBOUND = "trunx-outbound"
+"""The context that a call we place enters once it is answered."""
+
+EXTENSION_OUTBOUND = "placed"
+"""Its only extension."""
+
+VARIABLE_MAX_SECONDS = "TRUNX_MAX_SECONDS"
+"""Channel variable of a call we place: seconds after the answer at which Asterisk itself ends it."""
+
+VARIABLE_AMD = "TRUNX_AMD"
+"""Channel variable of a call we place: 1 to find out whether a machine has answered."""
+
+VARIABLE_RECORD = "TRUNX_RECORD"
+"""Channel variable of a call we place: 1 to record it."""
+
+VARIABLE_TRIES = "TRUNX_TRIES"
+"""Channel variable of a call we place: how often trunx was not there, or left it, after the answer."""
+
+RECORDINGS = "trunx/calls"
+"""Folder of recordings, inside Asterisk's own (`monitor` in its spool folder)."""
+
 AGI_HOST = "127.0.0.1"
 """Loopback, as FastAGI knows neither passwords nor encryption."""
 
@@ -21,6 +42,9 @@ AGI_PORT = 4573
 
 AGI_PATH = "inbound"
 """The script that the dialplan asks our FastAGI server for."""
+
+AGI_PATH_OUTBOUND = "outbound"
+"""The same for a call that we have placed."""
 
 AGI_URL = f"agi://{AGI_HOST}:{AGI_PORT}/{AGI_PATH}"
 

@@ -11,20 +11,28 @@ from dataclasses import dataclass
 
 from dialplan.names import (
     AGI_PATH,
+    AGI_PATH_OUTBOUND,
     AGI_URL,
     CONTEXT_INBOUND,
+    CONTEXT_OUTBOUND,
+    EXTENSION_OUTBOUND,
     EXTENSION_TROUBLE,
+    RECORDINGS,
     SOUND_TROUBLE,
+    VARIABLE_AMD,
     VARIABLE_DID,
+    VARIABLE_MAX_SECONDS,
+    VARIABLE_RECORD,
+    VARIABLE_TRIES,
 )
 
-__all__ = ["Extension", "Step", "inbound", "render"]
+__all__ = ["Extension", "Step", "inbound", "outbound", "render"]
 
 STOCK_APOLOGY = "sorry&please-try-call-later"
 """Both files are in Asterisk's own core sounds: "We're sorry. Please try your call again later."."""
 
 _HEADER = """\
-trunx: what Asterisk does with an inbound call.
+trunx: what Asterisk does with an inbound call, and with one that trunx has placed.
 Paste into extensions.conf, then: asterisk -rx "dialplan reload"
 
 trunx answers, plays, listens and hangs up; nothing is answered before AGI().
@@ -76,7 +84,7 @@ def render(agi_url: str = AGI_URL, context: str = CONTEXT_INBOUND) -> str:
             begins with the argument's name.
     """
     _check_agi_url(agi_url)
-    if not _CONTEXT.fullmatch(context) or context in {"general", "globals"}:
+    if not _CONTEXT.fullmatch(context) or context in {"general", "globals", CONTEXT_OUTBOUND}:
         raise ValueError(f"context: {context!r} cannot name a context (use letters, digits, - and _)")
     return "\n".join(_lines(agi_url, context)) + "\n"
 
@@ -125,6 +133,30 @@ def inbound(agi_url: str) -> tuple[Extension, ...]:
     )
 
 
+def outbound(agi_url: str) -> tuple[Extension, ...]:
+    """Gives the outbound context's extensions; `agi_url` is that of the outbound script."""
+    return (
+        Extension(
+            EXTENSION_OUTBOUND,
+            (
+                "A call that trunx has placed enters here when it is answered, never by a dialled number.",
+                "Asterisk's own clock ends it even when trunx is gone. What stands behind AGI() is reached",
+                "when trunx was not there or has died: it has ten seconds to come back to the call.",
+            ),
+            (
+                Step(f"Set(TIMEOUT(absolute)=${{{VARIABLE_MAX_SECONDS}}})"),
+                Step(f'ExecIf($["${{{VARIABLE_RECORD}}}" = "1"]?MixMonitor({RECORDINGS}/${{UNIQUEID}}.wav))'),
+                Step(f'ExecIf($["${{{VARIABLE_AMD}}}" = "1"]?AMD())'),
+                Step(f"AGI({agi_url})", "held"),
+                Step(f"Set({VARIABLE_TRIES}=$[0${{{VARIABLE_TRIES}}} + 1])"),
+                Step(f"ExecIf($[${{{VARIABLE_TRIES}}} > 5]?Hangup())"),
+                Step("Wait(2)"),
+                Step("Goto(held)"),
+            ),
+        ),
+    )
+
+
 def _clean_number(variable: str) -> str:
     """Takes a number out of a SIP user part, which may be `+1949...;npdi;rn=...` or hold a real newline."""
     return f"Set({VARIABLE_DID}=${{FILTER(0-9+,${{CUT({variable},\\;,1)}})}})"
@@ -132,9 +164,15 @@ def _clean_number(variable: str) -> str:
 
 def _lines(agi_url: str, context: str) -> Iterator[str]:
     yield from (f"; {line}".rstrip() for line in _HEADER.splitlines())
+    yield from _context(context, inbound(agi_url))
+    server = "/".join(agi_url.split("/", 3)[:3])
+    yield from _context(CONTEXT_OUTBOUND, outbound(f"{server}/{AGI_PATH_OUTBOUND}"))
+
+
+def _context(name: str, extensions: tuple[Extension, ...]) -> Iterator[str]:
     yield ""
-    yield f"[{context}]"
-    for extension in inbound(agi_url):
+    yield f"[{name}]"
+    for extension in extensions:
         yield ""
         yield from (f"; {line}" for line in extension.why)
         for number, step in enumerate(extension.steps):

@@ -57,6 +57,7 @@ MAY_IMPORT = {
         "hibari",
         "httpx",
         "numpy",
+        "panoramisk",
         "pydantic",
         "pydantic_core",
         "redis",

@@ -26,6 +26,10 @@ from trunx.adapters.idempotency import IdempotencyKeys
 from trunx.adapters.ivrs import Ivrs
 from trunx.adapters.journal import Journal
 from trunx.adapters.local_voice import LocalVoice
+from trunx.adapters.log import Log
+from trunx.adapters.news import News
+from trunx.adapters.outbox import Outbox
+from trunx.adapters.post import Post
 from trunx.adapters.published import Published
 from trunx.adapters.recorder import Recorder
 from trunx.adapters.redis import RedisServer, open_redis
@@ -35,8 +39,11 @@ from trunx.adapters.studio import Limits as StudioLimits
 from trunx.adapters.studio import Studio
 from trunx.adapters.suppressions import Suppressions
 from trunx.adapters.valkey import open_valkey
+from trunx.adapters.webhooks import Webhooks
+from trunx.calling import calling
 from trunx.domain.account import new_secret
 from trunx.domain.errors import UnavailableError
+from trunx.engine.delivery import Deliverer
 from trunx.engine.inbound import Inbound
 from trunx.engine.incoming import Incoming
 from trunx.engine.library import Library
@@ -86,6 +93,9 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             database = await stack.enter_async_context(Database.open(settings.database()))
         with _data_folder(settings), _setting("REDIS_URL"):
             cache = await stack.enter_async_context(_cache(settings))
+        news = await stack.enter_async_context(News(database, cache.client))
+        post = await stack.enter_async_context(Post.open(private=settings.webhook_private))
+        deliverer = Deliverer(Outbox(database), post, news, owner=settings.server_name)
         lines = await stack.enter_async_context(Published(database, cache.client))
         recorder = await stack.enter_async_context(Recorder(database, server=settings.server_name))
         suppressions = Suppressions(database)
@@ -94,9 +104,10 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         stack.push_async_callback(opt_outs.drain)
         sound = await stack.enter_async_context(_sound(settings, database, lines))
         accounts, ivrs = Accounts(database), Ivrs(database)
-        for work in (lines.heal(), journal.replay_for_ever(suppressions)):
+        for work in (lines.heal(), journal.replay_for_ever(suppressions), deliverer.run()):
             stack.push_async_callback(_cancelled, asyncio.create_task(work))
         inbound = Inbound(lines, opt_outs, recorder, sound.folders, settings.region)
+        calls_out = await stack.enter_async_context(calling(settings, database, cache, inbound))
         with _port("AGI", settings.agi_host, settings.agi_port):
             calls = await stack.enter_async_context(
                 agi.Server(
@@ -107,7 +118,10 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
                     allow=settings.agi_allow,
                 )
             )
-        recorder.end_lost()
+        if calls_out.truth is None:
+            recorder.end_lost()
+        else:
+            stack.push_async_callback(_cancelled, asyncio.create_task(calls_out.truth.run()))
         await _end_lost(sound)
         CALLS_LIVE.set_function(lambda: calls.sessions)
         CALLS_REFUSED.set_function(lambda: calls.refused)
@@ -127,7 +141,11 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             staging=sound.staging,
             incoming=sound.incoming,
             uploads=Limits(settings.upload_bytes, settings.upload_seconds),
-            parts=(database, cache, sound.staging, sound.voices),
+            outbound=calls_out.outbound,
+            log=Log(database, news),
+            webhooks=Webhooks(database),
+            post=post,
+            parts=(database, cache, sound.staging, sound.voices, calls_out.part),
             public_url=(settings.public_url or _url(settings.http_host, settings.http_port)).rstrip("/"),
             version=version("trunx"),
         )

@@ -16,6 +16,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from dialplan.names import ENDPOINT_TRUNK
+
 PREFIX = "TRUNX_"
 FILE = "trunx.toml"
 _VENDORS = frozenset({"elevenlabs_api_key"})
@@ -105,6 +107,25 @@ class Settings(BaseSettings):
     elevenlabs_aliases: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=lambda: {"rachel": "21m00Tcm4TlvDq8ikWAM"},
         description="Our own names for voices, `name=id`, by comma; `rachel` when absent.",
+    )
+    webhook_private: bool = Field(
+        default=False, description="Whether webhooks may go to private, loopback and link-local addresses."
+    )
+    ami_url: SecretStr | None = Field(
+        default=None,
+        description="Asterisk's manager interface, `ami://user:secret@host:5038`; no outbound calls without.",
+    )
+    trunk: str = Field(
+        default=ENDPOINT_TRUNK,
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="PJSIP endpoint of Asterisk by which outbound calls reach the PSTN.",
+    )
+    trunk_calls: int = Field(default=100, ge=1, description="Calls at once that the trunk carries.")
+    trunk_calls_per_second: int = Field(
+        default=20, ge=1, description="Outbound calls that the trunk takes in a second."
+    )
+    trunk_calls_inbound: int = Field(
+        default=20, ge=0, description="How many of `trunk_calls` are kept free for inbound calls."
     )
     region: str = Field(
         default="US",

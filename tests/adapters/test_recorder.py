@@ -1,8 +1,8 @@
 """The recorder writes behind the calls' back, and loses nothing while the database is away."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,6 +33,32 @@ def make_step(call: Call, number: int) -> Step:
     return Step(call.id, number, "wel come", "gather", _START, _START, Left.KEY, "#", 1_230, fallback=True)
 
 
+def _of_call(call: Call) -> dict[str, Any]:
+    return {
+        "callId": call.call_id,
+        "direction": "inbound",
+        "from": "+1949",
+        "to": "+1950",
+        "provider": "asterisk",
+        "ivr": call.ivr,
+        "ivrVersion": call.ivr_version,
+        "metadata": None,
+    }
+
+
+def _of_step(step: Step) -> dict[str, Any]:
+    return {
+        "number": step.number,
+        "node": "wel come",
+        "kind": "gather",
+        "left": "key",
+        "key": "#",
+        "ms": 0,
+        "promptMs": 1_230,
+        "fallback": True,
+    }
+
+
 @pytest.fixture
 async def recorder(database: Database) -> AsyncIterator[Recorder]:
     async with Recorder(database, server="here") as opened:
@@ -44,7 +70,7 @@ async def test_what_happens_in_a_call_is_kept(recorder: Recorder, database: Data
     call = make_call(
         account, Status.ANSWERED, answered_at=_START, ivr="menu", ivr_version=3, channel="PJSIP/ä"
     )
-    steps = [make_step(call, number) for number in (2, 1)]
+    steps = [make_step(call, number) for number in (1, 2)]
     events = [Event(account, call.id, f"audio.{kind}", _START, {"why": 'a "b"'}) for kind in "zyx"]
     port.call(call)
     for step in steps:
@@ -56,8 +82,13 @@ async def test_what_happens_in_a_call_is_kept(recorder: Recorder, database: Data
     await recorder.flush()
     assert await calls.get(account, call.id) == call._replace(created_at=_AS_KEPT, answered_at=_AS_KEPT)
     kept = [step._replace(entered_at=_AS_KEPT, left_at=_AS_KEPT) for step in steps]
-    assert list(await calls.steps(account, call.id)) == kept[::-1]
-    assert list(await calls.events(account, call.id)) == [replace(fact, at=_AS_KEPT) for fact in events]
+    assert list(await calls.steps(account, call.id)) == kept
+    told = await calls.events(account, call.id)
+    assert [(event.seq, event.type, event.at, event.data) for event in told if event.call == call.id] == [
+        (1, "call.answered", _AS_KEPT, _of_call(call)),
+        *((1 + step.number, "ivr.step", _AS_KEPT, _of_step(step)) for step in steps),
+        *((seq, fact.type, _AS_KEPT, fact.data) for seq, fact in enumerate(events, 4)),
+    ]
 
 
 async def test_a_status_only_moves_forward(recorder: Recorder, database: Database, account: str) -> None:
@@ -97,8 +128,8 @@ async def test_a_statement_for_each_table_however_many_rows(
         recorder.call(call._replace(status=Status.ANSWERED))
         recorder.step(make_step(call, 1))
     await recorder.flush()
-    written = [words.split()[2] for words in statements if words.startswith("INSERT")]
-    assert written == ["calls", "steps"]
+    written = re.findall(r"^INSERT INTO (\w+)|\bINSERT INTO (events)", "\n".join(statements), re.MULTILINE)
+    assert [one or other for one, other in written] == ["calls", "steps", "event_heads", "events"]
     page = await Calls(database).page(account, CallFilter(status="answered"), Page(1_000))
     assert len(page.rows) == 400
 
@@ -182,11 +213,14 @@ async def test_when_too_many_wait_the_oldest_steps_go() -> None:
                 call = make_call("MA1")
                 recorder.call(call)
                 step = make_step(call, 1)
-                for _ in range(MOST_WAITING):
+                later = make_step(make_call("MA1"), 1)
+                for _ in range(5):
                     recorder.step(step)
-                assert (recorder.dropped, recorder.waiting) == (1, MOST_WAITING)
-                assert call.id in recorder._calls
-        assert logs[-1]["rows"] == MOST_WAITING  # told as we end
+                for _ in range(MOST_WAITING - 5):
+                    recorder.step(later)
+                assert (recorder.dropped, recorder.waiting) == (5, MOST_WAITING - 4)
+                assert recorder._waiting[call.id].call is call
+        assert logs[-1]["rows"] == MOST_WAITING - 4  # told as we end
 
 
 async def test_leaving_writes_the_rest(database: Database, account: str) -> None:

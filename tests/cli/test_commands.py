@@ -127,3 +127,18 @@ def test_the_dialplan_of_other_places(tmp_path: Path) -> None:
     for wrong in (["--port", "0"], ["--host", "a;b"], ["--hagi", "x", "--port", "1"]):
         refused = run(tmp_path, "dialplan", *wrong)
         assert (refused.returncode, refused.stdout) == (2, "")
+
+
+def test_what_an_account_may_dial(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        assert "5" in run(tmp_path, "accounts", "limits").stdout
+        words = ("--countries", "us,DE", "--hours", "08:00-21:00", "--per-second", "7", "--attempts", "3")
+        changed = run(tmp_path, "accounts", "limits", *words).stdout
+        for shown in ("DE, US", "08:00-21:00", "3 for each number", "│ 7"):
+            assert shown in changed
+        again = run(tmp_path, "accounts", "limits", "--countries", "any", "--at-once", "60").stdout
+        for shown in ("those of its DIDs", "08:00-21:00", "60, of which 10"):
+            assert shown in again
+        for wrong in (("--countries", "UK"), ("--hours", "9"), ("--at-once", "5"), ("--account", "MA1")):
+            refused = run(tmp_path, "accounts", "limits", *wrong)
+            assert (refused.returncode != 0, refused.stdout) == (True, ""), wrong

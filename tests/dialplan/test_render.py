@@ -7,7 +7,7 @@ import pytest
 
 import dialplan
 from dialplan import names, render
-from dialplan.render import Extension, inbound
+from dialplan.render import Extension, inbound, outbound
 from sounds import ENGINE
 
 ROOT = Path(dialplan.__file__).parents[1]
@@ -31,8 +31,9 @@ def test_the_sample_is_the_print_out() -> None:
 
 def test_every_line_parses() -> None:
     labels, gotos = set(), set()
+    contexts = f"[{names.CONTEXT_INBOUND}]", f"[{names.CONTEXT_OUTBOUND}]"
     for line in render().splitlines():
-        if not line or line.startswith("; ") or line in (";", f"[{names.CONTEXT_INBOUND}]"):
+        if not line or line.startswith("; ") or line in (";", *contexts):
             continue
         parsed = EXTEN.fullmatch(line) or SAME.fullmatch(line)
         assert parsed, line
@@ -42,7 +43,7 @@ def test_every_line_parses() -> None:
             assert line.count(opening) == line.count(closing), line
         assert not re.search(r"(?<!\\);", line), f"would begin a comment: {line}"
         labels.add(parsed.groupdict().get("label"))
-        gotos |= set(re.findall(r"GotoIf\(.*\?([a-z]+)\)", line))
+        gotos |= set(re.findall(r"Goto(?:If\(.*\?|\()([a-z]+)\)", line))
     assert gotos <= labels
 
 
@@ -71,6 +72,24 @@ def test_trouble_speaks_once_and_hangs_up() -> None:
     assert steps[1:3] == ["Answer()", f"Playback({names.SOUND_TROUBLE})"]
     assert steps[-1] == "Hangup()"
     assert not any("AGI(" in step or "Goto" in step for step in steps)
+
+
+def test_a_placed_call_is_handed_over_ended_by_asterisk_s_clock_and_asked_for_again() -> None:
+    url = f"agi://127.0.0.1:4573/{names.AGI_PATH_OUTBOUND}"
+    (placed,) = outbound(url)
+    steps = [step.application for step in placed.steps]
+    assert placed.pattern == names.EXTENSION_OUTBOUND
+    assert steps[0] == f"Set(TIMEOUT(absolute)=${{{names.VARIABLE_MAX_SECONDS}}})"
+    again = steps.index(f"AGI({url})")
+    assert steps[again + 1 :] == [
+        "Set(TRUNX_TRIES=$[0${TRUNX_TRIES} + 1])",
+        "ExecIf($[${TRUNX_TRIES} > 5]?Hangup())",
+        "Wait(2)",
+        f"Goto({placed.steps[again].label})",
+    ]
+    for variable, does in ((names.VARIABLE_RECORD, "MixMonitor("), (names.VARIABLE_AMD, "AMD(")):
+        assert any(f'"${{{variable}}}" = "1"]?{does}' in step for step in steps[:again])
+    assert f",AGI({url})" in render()
 
 
 def test_the_apology_is_the_engines_own_prompt() -> None:
@@ -136,7 +155,7 @@ def test_a_url_that_asterisk_could_not_use_is_refused(agi_url: str) -> None:
         render(agi_url=agi_url)
 
 
-@pytest.mark.parametrize("context", ["", "general", "globals", "a" * 80, "trunx\n"])
+@pytest.mark.parametrize("context", ["", "general", "globals", names.CONTEXT_OUTBOUND, "a" * 80, "trunx\n"])
 def test_a_context_that_asterisk_could_not_use_is_refused(context: str) -> None:
     with pytest.raises(ValueError, match=r"^context: "):
         render(context=context)

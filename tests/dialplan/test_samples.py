@@ -13,7 +13,7 @@ MANAGER = (SAMPLES / "manager.conf.sample").read_text(encoding="utf-8")
 PJSIP = (SAMPLES / "pjsip.conf.sample").read_text(encoding="utf-8")
 
 SECTION = re.compile(r"\[(?P<name>[a-z-]+)\](?:\(\+\))?")
-SETTING = re.compile(r"(?P<key>[a-z_]+) = (?P<value>\S.*)")
+SETTING = re.compile(r"(?P<key>[a-z_]+(?:\(\S+\))?) = ?(?P<value>(?<= )\S.*|$)")
 
 Section = tuple[str, dict[str, list[str]]]
 
@@ -54,6 +54,12 @@ def test_manager_logs_us_in_on_loopback_without_the_right_to_run_programs() -> N
     assert ours[0] == names.MANAGER_USER
     assert set(ours[1]["write"][0].split(",")).isdisjoint({"system", "command", "config", "all"})
     assert ours[1]["permit"] == ["127.0.0.1/255.255.255.255"]
+    heard = {
+        name
+        for key in ours[1]
+        for name in re.findall(r"^eventfilter\(action\(include\),name\((\w+)\)\)$", key)
+    }
+    assert {"Newstate", "HangupRequest", "Hangup", "OriginateResponse", "FullyBooted"} <= heard
     url = f"ami://{names.MANAGER_USER}:{ours[1]['secret'][0]}@127.0.0.1:{names.MANAGER_PORT}"
     assert f"TRUNX_AMI_URL={url}\n" in MANAGER
 

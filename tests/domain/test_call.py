@@ -29,4 +29,13 @@ def test_words_are_stable() -> None:
         "unassigned",
         "lost",
         "error",
+        "hangup-callee",
+        "max-duration",
+        "busy",
+        "no-answer",
+        "rejected",
+        "unreachable",
+        "timeout",
+        "canceled",
+        "blocked",
     ]

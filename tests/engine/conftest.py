@@ -119,7 +119,7 @@ class Phone:
 
 @dataclass(frozen=True)
 class Kept:
-    """What the database has of a call."""
+    """What the database has of a call. `events` are those of which its row and its steps say nothing."""
 
     call: Call
     steps: Sequence[Step]
@@ -205,7 +205,11 @@ class Engine:
             Kept(
                 call,
                 await calls.steps(self.account, call.id),
-                await calls.events(self.account, call.id),
+                [
+                    event
+                    for event in await calls.events(self.account, call.id)
+                    if event.type in {"audio.failed", "call.redirected"}
+                ],
             )
             for call in found.rows
         ]

@@ -144,7 +144,8 @@ class TestRedirect:
 
     async def test_with_the_simulated_asterisk(self, engine: Engine) -> None:
         await engine.publish(loads(CONTRACT))
-        await engine.dial(does="!", variables={"CHANNEL(context)}|${CHANNEL(exten)": "else|s"})
+        asked = "CHANNEL(context)}|${CHANNEL(exten)}|${TRUNX_ENDED"
+        await engine.dial(does="!", variables={asked: "else|s|"})
         kept = await engine.kept()
         assert (kept.call.status, kept.events[0].type) == (Status.ANSWERED, "call.redirected")
 

@@ -128,7 +128,7 @@ async def test_a_redirect_is_no_hangup(scene: Scene) -> None:
     row = await trunx.row(caller, ended=False)
     assert (row["status"], row["endReason"], row["endedAt"]) == ("answered", None, None)
     events = (await trunx.get(f"/api/voice/{row['id']}/events"))["events"]
-    assert [event["type"] for event in events] == ["call.redirected"]
+    assert [event["type"] for event in events] == ["call.answered", "ivr.step", "call.redirected"]
 
 
 async def _channel_name(scene: Scene, unique: str) -> str:

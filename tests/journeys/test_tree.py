@@ -331,9 +331,14 @@ async def test_audio_that_cannot_be_played(scene: Scene) -> None:
         assert call["endReason"] == "hangup"
         assert [step["fallback"] for step in await trunx.steps_of(call)] == [True, True]
         events = (await trunx.get(f"/api/voice/{call['id']}/events"))["events"]
-        assert [(event["type"], event["data"]["node"]) for event in events] == [
+        assert [(event["type"], event["data"].get("node")) for event in events] == [
+            ("call.answered", None),
             ("audio.failed", "menu"),
+            ("ivr.step", "menu"),
             ("audio.failed", "end"),
+            ("ivr.step", "end"),
+            ("ivr.completed", None),
+            ("call.completed", None),
         ]
 
     await asyncio.gather(*(journey(kind) for kind in ("noise", "empty", "text")))

@@ -14,33 +14,49 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from tests.peers.ami_stub import AmiStub, ami_stub
 from tests.peers.elevenlabs import KEY
+from tests.peers.names import Names
 from trunx.adapters.accounts import Accounts
+from trunx.adapters.ami import Ami
 from trunx.adapters.audios import Audios
 from trunx.adapters.calls import Calls
 from trunx.adapters.database import Database
+from trunx.adapters.dials import Dials
 from trunx.adapters.dids import Dids
 from trunx.adapters.elevenlabs import Deadlines, ElevenLabs
 from trunx.adapters.idempotency import IdempotencyKeys
+from trunx.adapters.ivr_lines import IvrLines
 from trunx.adapters.ivrs import Ivrs
+from trunx.adapters.leases import Leases
 from trunx.adapters.local_voice import LocalVoice
+from trunx.adapters.log import Log
+from trunx.adapters.news import News
+from trunx.adapters.post import Post
 from trunx.adapters.published import Published
 from trunx.adapters.recorder import Recorder
+from trunx.adapters.redis import RedisServer
 from trunx.adapters.sound_folder import SoundFolder
 from trunx.adapters.staging import Staging
 from trunx.adapters.studio import Studio
 from trunx.adapters.suppressions import Suppressions
 from trunx.adapters.valkey import open_valkey
+from trunx.adapters.webhooks import Webhooks
 from trunx.domain.account import new_secret
+from trunx.domain.gate import Capacity
+from trunx.engine.gatekeeper import Gatekeeper, Trunk
 from trunx.engine.incoming import Incoming
 from trunx.engine.library import Library
-from trunx.engine.ports import Voices
+from trunx.engine.outbound import Outbound
+from trunx.engine.ports import Switch, Voices
+from trunx.engine.settling import Settling
 from trunx.web.application import create_application
 from trunx.web.ports import Ports
 from trunx.web.uploads import Limits
 
 UPLOADS = Limits(2_000_000, 10)
 HURRIED = Deadlines(speech=2.0, silence=0.4, voices=1.0, backoff=0.01)
+NAMES = {"example.com": ["93.184.215.14"], "inside.example.com": ["93.184.215.14", "10.0.0.1"]}
 T = TypeVar("T")
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -139,6 +155,7 @@ class House:
     session: aiohttp.ClientSession
     accounts: Accounts
     folder: Path
+    asterisk: AmiStub
 
     @property
     def incoming(self) -> list[Path]:
@@ -177,6 +194,7 @@ def stores(database: Database) -> dict[str, Any]:
         "accounts": Accounts(database),
         "idempotency": IdempotencyKeys(database),
         "audios": Audios(database, server="web-tests"),
+        "webhooks": Webhooks(database),
     }
 
 
@@ -213,6 +231,14 @@ async def in_one_task(opening: AbstractAsyncContextManager[T]) -> AsyncIterator[
     await keeping
 
 
+def placing(database: Database, cache: RedisServer, switch: Switch | None) -> Outbound:
+    """What places calls; nobody hears what becomes of them."""
+    dials = Dials(database, server="web-tests")
+    gate = Gatekeeper(dials, Leases(cache), Trunk("carrier", Capacity(per_second=1_000, at_once=1_000)))
+    settling = Settling(dials, gate)
+    return Outbound(dials=dials, gate=gate, settling=settling, lines=IvrLines(database), switch=switch)
+
+
 @asynccontextmanager
 async def open_house(
     folder: Path, uploads: Limits = UPLOADS, vendor: str | None = None
@@ -226,6 +252,8 @@ async def open_house(
         Database.open(f"sqlite:///{folder}/trunx.db") as database,
         open_valkey(folder / "run") as valkey,
         Published(database, valkey.client) as lines,
+        News(database, valkey.client) as news,
+        Post.open(private=False, resolver=Names(NAMES)) as post,
         Recorder(database, server="web-tests") as recorder,
         Studio(sounds.root, 1) as studio,
         Staging(database, sounds) as staging,
@@ -239,10 +267,17 @@ async def open_house(
             words=sounds,
             incoming=incoming,
         ) as library,
+        ami_stub() as asterisk,
+        Ami(asterisk.url) as switch,
         aiohttp.ClientSession() as session,
     ):
+        await switch.wait_connected(5)
+        outbound = placing(database, valkey, switch)
         ports = Ports(
             **stores(database),
+            outbound=outbound,
+            log=Log(database, news),
+            post=post,
             lines=lines,
             sounds=sounds,
             library=library,
@@ -258,7 +293,9 @@ async def open_house(
         healing = asyncio.create_task(lines.heal())
         try:
             async with serving(create_application(ports)) as url:
-                yield House(url, ports, lines, recorder, sounds, session, Accounts(database), folder)
+                accounts = Accounts(database)
+                yield House(url, ports, lines, recorder, sounds, session, accounts, folder, asterisk)
         finally:
             healing.cancel()
             await asyncio.gather(healing, return_exceptions=True)
+            await outbound.close()

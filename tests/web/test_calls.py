@@ -101,12 +101,19 @@ async def test_steps_and_events_of_a_call(house: House, ada: Client) -> None:
     }
     assert (got.body["steps"][1]["left"], got.body["steps"][1]["key"]) == ("done", None)
     got = await ada.get(f"/api/voice/{one.id}/events")
-    assert got.body == {
-        "events": [
-            {"type": "audio.failed", "at": "2026-03-09T15:30:00.000Z", "data": {"audio": "welcome.wav"}}
-        ],
-        "count": 1,
-        "next": None,
+    assert (got.body["count"], got.body["next"]) == (6, None)
+    assert [event["type"] for event in got.body["events"]] == [
+        *("call.answered", "ivr.step", "ivr.step", "audio.failed", "ivr.completed", "call.completed"),
+    ]
+    failed = got.body["events"][3]
+    assert failed.pop("id").startswith(f"{one.id}:")
+    assert failed == {
+        "seq": 4,
+        "account": ada.account,
+        "call": one.id,
+        "type": "audio.failed",
+        "at": "2026-03-09T15:30:00.000Z",
+        "data": {"audio": "welcome.wav"},
     }
 
 

@@ -14,12 +14,15 @@ from sqlalchemy import Row, Select, bindparam, delete, func, or_, select, text, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trunx.adapters.database import Database
+from trunx.adapters.log import append
 from trunx.adapters.meaning import IS_PLAYABLE, NAMED_BY, meant
 from trunx.adapters.paging import page_of, rows
 from trunx.adapters.revisions import next_revision
 from trunx.adapters.tables import LIVE, Name, audios, calls, dids, ivr_audio, ivrs, now, sounds, spoken
 from trunx.domain.audio import Audio, AudioStatus, Failure, Sound, SoundWarning, Source, Use
+from trunx.domain.call import Event
 from trunx.domain.errors import NotFoundError
+from trunx.domain.log import EventType
 from trunx.domain.records import Page, Rows
 from trunx.domain.strict_json import dumps
 
@@ -67,7 +70,10 @@ class Audios:
                 await self._note(connection, audio.sound, unused_since=None)
             if (await connection.execute(settled.values(_values(audio)))).rowcount == 0:
                 raise NotFoundError("audio")
-            return await _renewed(connection, audio, revision)
+            renewed = await _renewed(connection, audio, revision)
+            if audio.failure is not None:
+                await append(connection, [_failed(audio.account, audio.id, audio.name, audio.failure)])
+            return renewed
 
     async def get(self, account: str, audio_id: str) -> Audio:
         async with self._database.reading() as connection:
@@ -121,10 +127,14 @@ class Audios:
         ended = update(audios).where(
             audios.c.server == self._server, audios.c.status == AudioStatus.PROCESSING
         )
+        which = ended.values(failed).returning(audios.c.account, audios.c.id, audios.c.name)
         async with self._database.writing() as connection:
-            lost = (await connection.execute(ended.values(failed))).rowcount
+            lost = (await connection.execute(which)).all()
+            await append(connection, [_failed(row.account, row.id, row.name, _INTERRUPTED) for row in lost])
         if lost:
-            _log.warning("audio that was being made when this server last ended is marked failed", audio=lost)
+            _log.warning(
+                "audio that was being made when this server last ended is marked failed", audio=len(lost)
+            )
 
     async def spoken(self, key: str) -> Sound | None:
         query = select(sounds).join(spoken, spoken.c.sound == sounds.c.name).where(spoken.c.key == key)
@@ -211,6 +221,11 @@ async def _renewed(connection: AsyncConnection, changed: Audio, revision: int) -
     )
     renewed = update(dids).where(dids.c.ivr.in_(trees)).values(revision=revision).returning(dids.c.did)
     return sorted((await connection.execute(renewed)).scalars())
+
+
+def _failed(account: str, audio_id: str, name: str, failure: Failure) -> Event:
+    told = {"audio": audio_id, "name": name, "code": failure.code, "message": failure.message}
+    return Event(account, None, EventType.AUDIO_FAILED, now(), told, f"audio:{audio_id}:failed")
 
 
 def _values(changed: Audio) -> dict[str, Any]:

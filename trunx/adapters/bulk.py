@@ -5,7 +5,7 @@ interpreter. SQLite gets one statement with all values instead, a third of the c
 PostgreSQL, whose driver would have to learn the parameters of each length, gets all rows as one JSON text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -21,12 +21,15 @@ _MOST = 1_000  # rows of one statement for SQLite, which takes 32,766 parameters
 class Bulk:
     """An INSERT of any number of records, whose fields are called like the table's columns.
 
-    `conflict` is what follows ON CONFLICT; `given` are columns whose value is told to `write`, not a field.
+    `conflict` is what follows ON CONFLICT; `given` are columns whose value is told to `write`, not a field;
+    `without` are columns that are left as they are.
     """
 
-    def __init__(self, dialect: Dialect, table: Table, conflict: str, *given: str) -> None:
+    def __init__(
+        self, dialect: Dialect, table: Table, conflict: str, *given: str, without: Collection[str] = ()
+    ) -> None:
         quote = dialect.identifier_preparer.quote
-        columns = [column for column in table.columns if column.name not in given]
+        columns = [column for column in table.columns if column.name not in {*given, *without}]
         columns += [table.columns[name] for name in given]
         self._fields = attrgetter(*(column.name for column in columns[: len(columns) - len(given)]))
         names = ", ".join(quote(column.name) for column in columns)

@@ -1,21 +1,21 @@
 """Calls, steps and events, for reading; `recorder.py` writes them."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, Row, cast, func, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trunx.adapters.database import Database
+from trunx.adapters.log import read
 from trunx.adapters.paging import page_of, rows
-from trunx.adapters.tables import calls, events, steps
+from trunx.adapters.tables import calls, dials, events, steps
 from trunx.domain.call import Call, EndReason, Event, Left, Status, Step
 from trunx.domain.errors import NotFoundError
 from trunx.domain.records import CallFilter, Page, Rows
 
 _CALL = [column for column in calls.columns if column.name != "server"]
-_EVENT = [column for column in events.columns if column.name != "id"]
 
 
 class Calls:
@@ -46,6 +46,8 @@ class Calls:
             query = query.where(calls.c.created_at >= which.since)
         if which.until is not None:
             query = query.where(calls.c.created_at < which.until)
+        if which.metadata is not None:
+            query = query.where(_has(self._database.dialect.name, *which.metadata))
         query = page_of(query, page, calls.c.created_at, calls.c.id)
         async with self._database.reading() as connection:
             found = [_call(row) for row in await connection.execute(query)]
@@ -58,10 +60,22 @@ class Calls:
             return [_step(row) for row in await connection.execute(query)]
 
     async def events(self, account: str, call: str) -> Sequence[Event]:
-        query = select(*_EVENT).where(events.c.call == call).order_by(events.c.at, events.c.id)
+        # An event of a call is named after it, and `;` follows `:`: the index of names finds them all.
+        named_so = events.c.id > f"{call}:", events.c.id < f"{call};"
+        query = select(events).where(*named_so).order_by(events.c.seq)
         async with self._database.reading() as connection:
             await _owned(connection, account, call)
-            return [_event(row) for row in await connection.execute(query)]
+            return [read(row) for row in await connection.execute(query)]
+
+
+def _has(dialect: str, name: str, value: str) -> ColumnElement[bool]:
+    """Whether a call that we placed was given `value` as `name`."""
+    kept = dials.c.metadata
+    if dialect == "sqlite":
+        found = func.json_extract(kept, f'$."{name}"')
+    else:
+        found = func.jsonb_extract_path_text(cast(kept, JSONB), name)
+    return select(dials.c.call).where(dials.c.call == calls.c.id, found == value).exists()
 
 
 async def _owned(connection: AsyncConnection, account: str, call: str) -> None:
@@ -79,7 +93,3 @@ def _call(row: Row[Any]) -> Call:
 
 def _step(row: Row[Any]) -> Step:
     return Step(**{**row._mapping, "left": Left(row.left)})  # noqa: SLF001 - as above
-
-
-def _event(row: Row[Any]) -> Event:
-    return Event(**{**row._mapping, "data": json.loads(row.data)})  # noqa: SLF001 - as above

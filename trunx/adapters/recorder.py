@@ -1,28 +1,29 @@
 """Writes calls, steps and events to the database, behind the calls' back.
 
 `call`, `step` and `event` only remember; one task writes what has come together, a statement for each table
-whatever the number of rows. While the database is away the rows wait, up to `MOST_WAITING`.
+whatever the number of rows, and has the log told of it in the same transaction. All that waits of one call is
+written together, so that the log tells it in its order. While the database is away the rows wait, up to
+`MOST_WAITING`.
 """
 
 import asyncio
 import itertools
 import random
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
-from itertools import islice
 from typing import Self
 
 import structlog
 from sqlalchemy import text, update
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trunx.adapters.bulk import Bulk
 from trunx.adapters.database import Database
-from trunx.adapters.tables import LIVE, calls, events, now, steps
+from trunx.adapters.log import Written, tell_calls
+from trunx.adapters.tables import LIVE, calls, milliseconds, now, steps
 from trunx.domain.call import Call, EndReason, Event, Status, Step
 from trunx.domain.errors import UnavailableError
 from trunx.domain.strict_json import dumps
@@ -44,39 +45,31 @@ _RANK = {
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class _EventRow:
-    """An event with a name of its own, so that a batch may be written twice."""
-
-    id: str
-    account: str
-    call: str
-    type: str
-    at: datetime
-    data: str
-
-
 @dataclass(slots=True)
-class _Batch:
-    calls: list[Call] = field(default_factory=list)
+class _Waiting:
+    """What is to be written of one call."""
+
+    call: Call | None = None
     steps: list[Step] = field(default_factory=list)
-    events: list[_EventRow] = field(default_factory=list)
+    events: list[Written] = field(
+        default_factory=list
+    )  # with names of their own: a batch may be written twice
 
     def __len__(self) -> int:
-        return len(self.calls) + len(self.steps) + len(self.events)
+        return (self.call is not None) + len(self.steps) + len(self.events)
 
-    def halves(self) -> "tuple[_Batch, _Batch]":
-        rows: list[Call | Step | _EventRow] = [*self.calls, *self.steps, *self.events]
-        middle = len(rows) // 2
-        return _batch(rows[:middle]), _batch(rows[middle:])
+    def apart(self) -> "list[_Waiting]":
+        """Each row by itself."""
+        rows = [] if self.call is None else [_Waiting(self.call)]
+        rows += [_Waiting(steps=[step]) for step in self.steps]
+        return rows + [_Waiting(events=[event]) for event in self.events]
+
+    def before(self, later: "_Waiting") -> "_Waiting":
+        """This, and what came since."""
+        return _Waiting(later.call or self.call, self.steps + later.steps, self.events + later.events)
 
 
-def _batch(rows: Sequence[Call | Step | _EventRow]) -> _Batch:
-    return _Batch(
-        [row for row in rows if isinstance(row, Call)],
-        [row for row in rows if isinstance(row, Step)],
-        [row for row in rows if isinstance(row, _EventRow)],
-    )
+_Batch = list[tuple[str, _Waiting]]
 
 
 class Recorder:
@@ -92,10 +85,8 @@ class Recorder:
         self._server = server
         self._calls_bulk = _calls_bulk(database)
         self._steps_bulk = Bulk(database.dialect, steps, "DO NOTHING")
-        self._events_bulk = Bulk(database.dialect, events, "DO NOTHING")
-        self._calls: dict[str, Call] = {}
-        self._steps: deque[Step] = deque()
-        self._events: deque[_EventRow] = deque()
+        self._waiting: defaultdict[str, _Waiting] = defaultdict(_Waiting)
+        self._rows = 0
         self._in_hand = 0
         self._recorded = asyncio.Event()
         self._enough = asyncio.Event()
@@ -137,22 +128,29 @@ class Recorder:
     @property
     def waiting(self) -> int:
         """Rows that are not in the database yet."""
-        return len(self._calls) + len(self._steps) + len(self._events) + self._in_hand
+        return self._rows + self._in_hand
 
     def call(self, call: Call) -> None:
-        waiting = self._calls.get(call.id)
-        if waiting is None or waiting.status is call.status or _RANK[waiting.status] < _RANK[call.status]:
-            self._calls[call.id] = call
-        self._added()
+        entry = self._waiting[call.id]
+        waiting = entry.call
+        if waiting is None:
+            entry.call = call
+            self._added()
+        elif waiting.status is call.status or _RANK[waiting.status] < _RANK[call.status]:
+            entry.call = call
 
     def step(self, step: Step) -> None:
-        self._steps.append(step)
+        self._waiting[step.call].steps.append(step)
         self._added()
 
     def event(self, event: Event) -> None:
-        name = f"{self._run}{next(self._count):010x}"  # grows, so that events of one millisecond keep order
-        self._events.append(
-            _EventRow(name, event.account, event.call, event.type, event.at, dumps(event.data))
+        entry = self._waiting[event.call or ""]
+        # Grows, so that events of one step keep their order.
+        name = event.id or f"{event.call or 'event'}:{self._run}{next(self._count):010x}"
+        place = 2 * entry.steps[-1].number + 1 if entry.steps else 1
+        ms = milliseconds(event.at)
+        entry.events.append(
+            Written(event.account, name, event.call, place, event.type, ms, dumps(event.data))
         )
         self._added()
 
@@ -162,10 +160,9 @@ class Recorder:
             if not self._lost_ended:
                 await self._end_lost()
             # Not what is recorded while we write: that gathers, or each round would write a handful of rows.
-            left = len(self._calls) + len(self._steps) + len(self._events)
+            left = self._rows
             while left > 0 and (batch := self._take()):
-                left -= len(batch)
-                self._in_hand = len(batch)
+                left -= self._in_hand
                 try:
                     await self._write(batch)
                 except BaseException:
@@ -179,22 +176,26 @@ class Recorder:
             _log.info("the calls and steps that were waiting are written", dropped_since_start=self.dropped)
 
     def _added(self) -> None:
+        self._rows += 1
         if not self._recorded.is_set():
             self._recorded.set()
-        waiting = len(self._calls) + len(self._steps) + len(self._events)
-        if waiting >= BATCH:
+        if self._rows >= BATCH:
             self._enough.set()
-            if waiting > MOST_WAITING:
+            if self._rows > MOST_WAITING:
                 self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        if self._steps:
-            self._steps.popleft()
-        elif self._events:
-            self._events.popleft()
+        """Steps and events before calls: half a story is better than none."""
+        told = next((entry for entry in self._waiting.values() if entry.steps or entry.events), None)
+        if told is not None:
+            dropped = len(told.steps) + len(told.events)
+            told.steps.clear()
+            told.events.clear()
         else:
-            del self._calls[next(iter(self._calls))]
-        self.dropped += 1
+            del self._waiting[next(iter(self._waiting))]
+            dropped = 1
+        self._rows -= dropped
+        self.dropped += dropped
         if not self._full:
             self._full = True
             _log.error(
@@ -225,49 +226,81 @@ class Recorder:
     async def _end_lost(self) -> None:
         ended = (
             update(calls)
-            .where(calls.c.server == self._server, text(LIVE))
+            .where(calls.c.server == self._server, calls.c.direction == "inbound", text(LIVE))
             .values(status=Status.COMPLETED.value, end_reason=EndReason.LOST.value, ended_at=now())
+            .returning(calls.c.id)
         )
         async with self._database.writing() as connection:
-            lost = (await connection.execute(ended)).rowcount
+            lost = (await connection.execute(ended)).scalars().all()
+            await tell_calls(connection, dict.fromkeys(lost))
         self._lost_ended = True
         if lost:
-            _log.warning("calls that were live when this server last ended are marked as lost", calls=lost)
+            _log.warning(
+                "calls that were live when this server last ended are marked as lost", calls=len(lost)
+            )
 
     def _take(self) -> _Batch:
-        names = list(islice(self._calls, BATCH))
-        return _Batch(
-            [self._calls.pop(name) for name in names],
-            [self._steps.popleft() for _ in range(min(BATCH, len(self._steps)))],
-            [self._events.popleft() for _ in range(min(BATCH, len(self._events)))],
-        )
+        """The calls that have waited longest, whole."""
+        if self._rows <= BATCH:
+            batch = list(self._waiting.items())
+            self._in_hand, self._rows = self._rows, 0
+            self._waiting.clear()
+            return batch
+        batch, waiting = [], iter(self._waiting.items())
+        while self._in_hand < BATCH:
+            batch.append(next(waiting))
+            self._in_hand += len(batch[-1][1])
+        self._waiting = defaultdict(_Waiting, waiting)
+        self._rows -= self._in_hand
+        return batch
 
     def _put_back(self, batch: _Batch) -> None:
-        self._calls = {call.id: call for call in batch.calls} | self._calls
-        self._steps.extendleft(reversed(batch.steps))
-        self._events.extendleft(reversed(batch.events))
+        self._rows += self._in_hand
+        later = self._waiting
+        self._waiting = defaultdict(_Waiting, batch)
+        for call, entry in later.items():
+            former = self._waiting.get(call)
+            if former is not None and former.call is not None and entry.call is not None:
+                self._rows -= 1
+            self._waiting[call] = entry if former is None else former.before(entry)
 
     async def _write(self, batch: _Batch) -> None:
         try:
             async with self._database.writing() as connection:
-                for bulk, records in (
-                    (self._calls_bulk, batch.calls),
-                    (self._steps_bulk, batch.steps),
-                    (self._events_bulk, batch.events),
-                ):
-                    if records:
-                        given = (self._server,) if bulk is self._calls_bulk else ()
-                        await bulk.write(connection, records, *given)
+                await self._write_rows(connection, batch)
         except (SQLAlchemyError, ValueError) as error:
             # A row that the database refuses must not hold up all the others.
-            if len(batch) == 1:
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                halves = [batch[:middle], batch[middle:]]
+            else:
+                ((call, entry),) = batch
+                halves = [[(call, row)] for row in entry.apart()]
+            if len(halves) == 1:
                 self.dropped += 1
                 _log.error(
-                    "a row cannot be written and is dropped", row=repr(batch)[:2_000], problem=str(error)
+                    "a row cannot be written and is dropped",
+                    row=repr(batch)[:2_000],
+                    problem=str(error).split("\n", 1)[0],
                 )
                 return
-            for half in batch.halves():
+            for half in halves:
                 await self._write(half)
+
+    async def _write_rows(self, connection: AsyncConnection, batch: _Batch) -> None:
+        states = [entry.call for _, entry in batch if entry.call is not None]
+        visits = [step for _, entry in batch for step in entry.steps]
+        facts = [row for _, entry in batch for row in entry.events]
+        if states:
+            await self._calls_bulk.write(connection, states, self._server)
+        if visits:
+            await self._steps_bulk.write(connection, visits)
+        first = {call: entry.steps[0].number if entry.steps else None for call, entry in batch}
+        await tell_calls(connection, first, facts)
+
+
+# What others learn of a call, and we do not.
+_OF_OTHERS = {"provider", "ringing_at", "q850_cause", "sip_cause", "machine", "machine_cause"}
 
 
 def _calls_bulk(database: Database) -> Bulk:
@@ -277,7 +310,8 @@ def _calls_bulk(database: Database) -> Bulk:
         cases = " ".join(f"WHEN '{name}' THEN {rank}" for name, rank in _RANK.items())
         return f"CASE {status} {cases} END"
 
-    fields = ", ".join(f"{column.name} = excluded.{column.name}" for column in calls.columns)
+    ours = [column.name for column in calls.columns if column.name not in _OF_OTHERS]
+    fields = ", ".join(f"{name} = excluded.{name}" for name in ours)
     later = f"{rank('excluded.status')} > {rank('calls.status')} OR excluded.status = calls.status"
     conflict = f"(id) DO UPDATE SET {fields} WHERE {later}"
-    return Bulk(database.dialect, calls, conflict, "server")
+    return Bulk(database.dialect, calls, conflict, "server", without=_OF_OTHERS)

@@ -8,6 +8,7 @@ from sqlalchemy import Row, delete, select
 
 from trunx.adapters.bulk import Bulk
 from trunx.adapters.database import Database
+from trunx.adapters.log import tell_suppressions
 from trunx.adapters.paging import page_of, rows
 from trunx.adapters.tables import suppressions
 from trunx.domain.errors import NotFoundError
@@ -26,10 +27,13 @@ class Suppressions:
     async def add(self, entries: Sequence[Suppression]) -> int:
         # In one order, so that two lists with the same numbers do not wait for each other.
         ordered = sorted(entries, key=attrgetter("account", "number"))
+        portions = [ordered[start : start + _PORTION] for start in range(0, len(ordered), _PORTION)]
         added = 0
         async with self._database.writing() as connection:
-            for start in range(0, len(ordered), _PORTION):
-                added += await self._bulk.write(connection, ordered[start : start + _PORTION])
+            for portion in portions:
+                added += await self._bulk.write(connection, portion)
+            for portion in portions if added else ():
+                await tell_suppressions(connection, portion)
         return added
 
     async def get(self, account: str, number: str) -> Suppression:

@@ -57,8 +57,16 @@ def now() -> datetime:
 Name = Text().with_variant(TEXT(collation="C"), "postgresql")
 
 LIVE = "status NOT IN ('completed', 'failed')"
+_DIALLED = "direction = 'outbound'"
+_WAITING = "status = 'waiting'"
 
 metadata = MetaData()
+
+
+def _some(name: str, which: str, *columns: str) -> Index:
+    """An index of those rows only that `which` holds for."""
+    return Index(name, *columns, sqlite_where=text(which), postgresql_where=text(which))
+
 
 accounts = Table(
     "accounts",
@@ -163,8 +171,41 @@ calls = Table(
     Column("agi_uniqueid", Text),
     Column("channel", Text),
     Column("server", Text, nullable=False),
+    # Who carried it; NULL of a call that came in: Asterisk itself.
+    Column("provider", Text),
+    Column("ringing_at", Moment),
+    Column("q850_cause", Integer),
+    Column("sip_cause", Integer),
+    Column("machine", Text),
+    Column("machine_cause", Text),
     Index("calls_newest", "account", "created_at", "id"),
-    Index("calls_live", "server", sqlite_where=text(LIVE), postgresql_where=text(LIVE)),
+    _some("calls_live", LIVE, "server"),
+    # Of the calls that we placed: how often a number was tried, and how a DID of ours fares.
+    _some("calls_to", _DIALLED, "account", "to_number", "created_at"),
+    _some("calls_from", _DIALLED, "account", "from_number", "created_at"),
+)
+
+# What was asked for with a call that we place. `dialled_at` is set once, by the one who then dials.
+dials = Table(
+    "dials",
+    metadata,
+    Column("call", Name, primary_key=True),
+    Column("account", Name, nullable=False),
+    Column("trunk", Text, nullable=False),
+    Column("ring_seconds", Integer, nullable=False),
+    Column("max_seconds", Integer),
+    Column("metadata", Text, nullable=False),
+    Column("send_digits", Text),
+    Column("machine_detection", Boolean, nullable=False),
+    Column("record", Boolean, nullable=False),
+    Column("ivr", Text),
+    Column("hold", Text),
+    Column("queue_until", Moment),
+    Column("dialled_at", Moment),
+    Column("server", Text),
+    Column("verdict", Text),
+    Column("canceled_at", Moment),
+    Index("dials_account", "account"),
 )
 
 steps = Table(
@@ -184,16 +225,92 @@ steps = Table(
     sqlite_with_rowid=False,
 )
 
+# The account's log. `seq` counts from 1 in an account and shows no gap: who writes holds the account's row of
+# `event_heads` until the commit. What is told of a call is named after it, `<call>:...`, and found by that.
 events = Table(
     "events",
     metadata,
-    Column("id", Name, primary_key=True),
     Column("account", Name, nullable=False),
-    Column("call", Name, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("id", Name, nullable=False),
+    Column("call", Name),
     Column("type", Text, nullable=False),
     Column("at", Moment, nullable=False),
     Column("data", Text, nullable=False),
-    Index("events_call", "call", "at", "id"),
+    PrimaryKeyConstraint("account", "seq"),
+    UniqueConstraint("id", name="events_id"),
+    sqlite_with_rowid=False,
+)
+
+event_heads = Table(
+    "event_heads",
+    metadata,
+    Column("account", Name, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+)
+
+# `told` is the last event of the log that has become deliveries, `due_at` when the next of these is to be
+# tried. `owner` is the process that works at them, for as long as it keeps saying so.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("account", Name, ForeignKey("accounts.id"), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("types", Text, nullable=False),
+    Column("label", Text),
+    Column("enabled", Boolean, nullable=False),
+    Column("disabled_because", Text),
+    Column("secret", Text, nullable=False),
+    Column("former_secret", Text),
+    Column("former_until", Moment),
+    Column("created_at", Moment, nullable=False),
+    Column("failing_since", Moment),
+    Column("told", BigInteger, nullable=False),
+    Column("due_at", Moment),
+    Column("owner", Text),
+    Column("owned_until", Moment),
+    Index("webhooks_newest", "account", "created_at", "id"),
+)
+
+# One event on its way to one webhook; `seq` is the event's.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("webhook", Name, ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("call", Name),
+    Column("status", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("next_at", Moment),
+    Column("tried_at", Moment),
+    Column("answer", Integer),
+    Column("problem", Text),
+    Column("ms", Integer),
+    PrimaryKeyConstraint("webhook", "seq"),
+    _some("deliveries_waiting", _WAITING, "webhook", "seq"),
+    _some("deliveries_in_turn", _WAITING, "webhook", "call", "seq"),
+    sqlite_with_rowid=False,
+)
+
+# What an account may dial, as JSON; without a row, what everybody may.
+account_limits = Table(
+    "account_limits",
+    metadata,
+    Column("account", Name, ForeignKey("accounts.id"), primary_key=True),
+    Column("limits", Text, nullable=False),
+)
+
+# How each DID stood when its health was last looked at.
+did_standings = Table(
+    "did_standings",
+    metadata,
+    Column("did", Name, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("health", Integer, nullable=False),
+    Column("at", Moment, nullable=False),
 )
 
 idempotency = Table(

@@ -24,7 +24,9 @@ app = typer.Typer(
 keys_app = typer.Typer(name="keys", help="API keys, directly in the database.", no_args_is_help=True)
 ivr_app = typer.Typer(name="ivr", help="IVR documents.", no_args_is_help=True)
 audio_app = typer.Typer(name="audio", help="Sounds, and the Asterisks that play them.", no_args_is_help=True)
+accounts_app = typer.Typer(name="accounts", help="What accounts may dial.", no_args_is_help=True)
 app.add_typer(keys_app)
+app.add_typer(accounts_app)
 app.add_typer(ivr_app)
 app.add_typer(audio_app)
 
@@ -159,6 +161,37 @@ def _keys_revoke(
     from trunx.cli import keys
 
     keys.revoke(key_id)
+
+
+@accounts_app.command("limits")
+def _accounts_limits(
+    *,
+    account: Annotated[
+        str | None, typer.Option(metavar="ID", help="The account; not needed when there is only one.")
+    ] = None,
+    countries: Annotated[
+        str | None,
+        typer.Option(metavar="CODES", help="Where it may call, as in US,CA; `any`: where its DIDs are."),
+    ] = None,
+    attempts: Annotated[
+        int | None, typer.Option(min=1, help="How often it may call one number in 24 hours.")
+    ] = None,
+    hours: Annotated[
+        str | None,
+        typer.Option(metavar="TIMES", help="When telephones may ring, there: 08:00-21:00, or `any`."),
+    ] = None,
+    per_second: Annotated[int | None, typer.Option(min=1, help="Calls that it may dial in a second.")] = None,
+    at_once: Annotated[int | None, typer.Option(min=1, help="Calls that it may have at once.")] = None,
+    for_inbound: Annotated[
+        int | None, typer.Option(min=0, help="How many of these are kept for inbound calls.")
+    ] = None,
+) -> None:
+    """Set what an account may dial, and show all its limits; what is not given stays as it is."""
+    from trunx.cli import accounts
+
+    capacity = {"per_second": per_second, "at_once": at_once, "for_inbound": for_inbound}
+    numbers = {"attempts_per_day": attempts, **capacity}
+    accounts.limits(account, countries=countries, hours=hours, numbers=numbers)
 
 
 @ivr_app.command("check")

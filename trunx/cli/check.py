@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sounds import ENGINE
+from trunx.adapters.ami import Ami, LoginRefusedError
 from trunx.adapters.folder_host import FolderHost
 from trunx.adapters.hosts import HostError, parse
 from trunx.adapters.redis import open_redis
@@ -26,6 +27,8 @@ from trunx.adapters.sound_folder import SoundFolder
 from trunx.adapters.studio import Studio
 from trunx.app import provider
 from trunx.cli.terminal import StopError, opened, out, program, quiet
+from trunx.domain.channel import AmiRefusedError
+from trunx.domain.errors import UnavailableError
 from trunx.settings import FILE, PREFIX, Settings, SettingsError, client_host, load, unknown
 
 _STYLES = {"ok": "green", "off": "dim", "odd": "yellow", "degraded": "yellow", "down": "bold red"}
@@ -67,6 +70,7 @@ async def _findings(settings: Settings) -> list[Finding]:
         _sounds(settings),
         *(_host(settings, url) for url in settings.sounds_url),
         _voices(settings),
+        _ami(settings),
         _fastagi(settings),
         _api(settings),
     )
@@ -158,6 +162,24 @@ async def _voices(settings: Settings) -> Finding:
         return Finding("speech", "down", str(error), "correct it: the server does not start with it")
     advice = "" if settings.elevenlabs_api_key else "for ElevenLabs' voices, set ELEVENLABS_API_KEY"
     return Finding(state.name, state.state, state.detail, advice)
+
+
+async def _ami(settings: Settings) -> Finding:
+    if settings.ami_url is None:
+        advice = f"for outbound calls, set {PREFIX}AMI_URL and {PREFIX}TRUNK"
+        return Finding("ami", "off", "no outbound calls", advice)
+    try:
+        async with Ami(settings.ami_url.get_secret_value()) as ami:
+            await ami.wait_connected(_PATIENCE)
+            calls = sum(channel.up for channel in await ami.channels())
+    except ValueError as error:
+        return Finding(
+            "ami", "down", f"{PREFIX}AMI_URL: {error}", "correct it: the server does not start with it"
+        )
+    except (LoginRefusedError, AmiRefusedError, UnavailableError) as error:
+        advice = f"see that Asterisk runs, and its manager.conf; {PREFIX}AMI_URL names user, secret and port"
+        return Finding("ami", "degraded", f"{error}; no outbound calls meanwhile", advice)
+    return Finding("ami", "ok", f"{ami.place}, {calls} channels up; calls go out by PJSIP/{settings.trunk}")
 
 
 async def _fastagi(settings: Settings) -> Finding:

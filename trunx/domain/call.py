@@ -2,10 +2,11 @@
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Status(StrEnum):
@@ -31,6 +32,15 @@ class EndReason(StrEnum):
     UNASSIGNED = "unassigned"  # the number has no IVR
     LOST = "lost"  # our process ended before the call did
     ERROR = "error"  # our own fault, told in the log
+    HANGUP_CALLEE = "hangup-callee"  # the one who was called left
+    MAX_DURATION = "max-duration"  # the longest time that was asked for has passed
+    BUSY = "busy"  # the callee speaks on another line
+    NO_ANSWER = "no-answer"  # it rang, and nobody answered
+    REJECTED = "rejected"  # the callee, or the carrier for us, said no
+    UNREACHABLE = "unreachable"  # no such number, or no way to it
+    TIMEOUT = "timeout"  # nobody said anything, not even that it rings
+    CANCELED = "canceled"  # we were asked to end it before it was answered
+    BLOCKED = "blocked"  # the gate said no
 
 
 class Left(StrEnum):
@@ -61,6 +71,12 @@ class Call(NamedTuple):
     ivr_version: int | None = None
     agi_uniqueid: str | None = None
     channel: str | None = None
+    ringing_at: datetime | None = None
+    q850_cause: int | None = None  # ITU-T Q.850, what Asterisk calls a hangup cause
+    sip_cause: int | None = None  # the final answer to our INVITE (RFC 3261, section 21)
+    provider: str | None = None  # the trunk that carries it; None: Asterisk took the call itself
+    machine: str | None = None  # who answered, where that was asked: `human`, `machine` or `unknown`
+    machine_cause: str | None = None  # why Asterisk's AMD thinks so
 
 
 class Step(NamedTuple):
@@ -84,13 +100,19 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A fact about a call worth telling: `type` is stable (`audio.failed`), `data` is JSON."""
+    """A fact worth telling, in an account's log: `type` is stable (`audio.failed`), `data` is JSON.
+
+    `id` is the same whenever the same fact is told again, and begins with `<call>:` where there is a call;
+    without one the log makes it. `seq` counts the account's events from 1: the log gives it.
+    """
 
     account: str
-    call: str
+    call: str | None
     type: str
     at: datetime
-    data: dict[str, str]
+    data: Mapping[str, Any]
+    id: str | None = None
+    seq: int | None = None
 
 
 def new_call_id() -> str:

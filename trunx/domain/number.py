@@ -37,6 +37,11 @@ def e164(written: str, region: str = "US") -> str | None:
     return None if best is None else _written(best)
 
 
+def is_country(code: str) -> bool:
+    """Whether `code` (ISO 3166 alpha-2, in capitals) is a country with numbers of its own."""
+    return code in phonenumbers.SUPPORTED_REGIONS
+
+
 def _read(text: str, region: str | None) -> PhoneNumber | None:
     """What `text` says, if a whole number (not one that lacks its area code) can have that length."""
     try:

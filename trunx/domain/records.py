@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from trunx.domain.ivr import Tree
 from trunx.domain.sound import sound_name
@@ -91,6 +91,7 @@ class CallFilter:
     to_number: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    metadata: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,17 @@ class Line:
         operator may have put there.
         """
         return self.sounds.get(audio) or sound_name(self.account, audio)
+
+
+class Lease(NamedTuple):
+    """The call `id`'s place in its account and its trunk. Made of what its row has, so that any process can
+    renew or release it.
+    """
+
+    id: str
+    account: str
+    trunk: str
+    outbound: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
 """An inbound call from the greeting to the hangup: find the line, answer, walk the tree, keep the row."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import assert_never
 from urllib.parse import parse_qs
 
 import structlog
 
-from agi import CallEndedError, Channel, DisconnectedError, HangupError
+from agi import CallEndedError, Channel, DisconnectedError, Handler, HangupError
 from dialplan.names import AGI_PATH, VARIABLE_DID
 from trunx.domain.call import Call, EndReason, Event, Left, Status, Step, new_call_id, public_call_id
 from trunx.domain.errors import UnavailableError
@@ -33,7 +33,10 @@ _KINDS: dict[type[Node], str] = {
 
 _NOBODYS = Line("", None, None, None)
 
-_PLACE = "${CHANNEL(context)}|${CHANNEL(exten)}"
+VARIABLE_ENDED = "TRUNX_ENDED"
+"""Channel variable that the API sets to 1 on a call that it is about to end."""
+
+_PLACE = f"${{CHANNEL(context)}}|${{CHANNEL(exten)}}|${{{VARIABLE_ENDED}}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,8 @@ class Inbound:
     """Handles the calls that the dialplan hands over with `AGI(agi://.../inbound)`.
 
     The number that was called is the query's `did`, else the channel variable TRUNX_DID, else what the
-    greeting says. `region` (ISO 3166) is where numbers without a country code are at home.
+    greeting says. `region` (ISO 3166) is where numbers without a country code are at home. `scripts` handle
+    the calls that ask for another script than ours, by its name. `live` are the ids of the calls under way.
     """
 
     lines: Lines
@@ -49,20 +53,26 @@ class Inbound:
     recorder: Recorder
     sounds: Sounds
     region: str
+    scripts: dict[str, Handler] = field(default_factory=dict)
+    live: set[str] = field(default_factory=set)
 
     async def __call__(self, channel: Channel) -> None:
         """One call. Returning without a hangup lets the dialplan go on, which apologises."""
-        session = await self._opened(channel)
-        if session is not None:
-            await session.run()
-
-    async def _opened(self, channel: Channel) -> "_Session | None":
-        """The session of a call that can be served; what is only needed to find its line ends here."""
         environment = channel.environment()
         path, _, query = environment.get("agi_network_script", "").partition("?")
-        if path.strip("/") not in (AGI_PATH, ""):
-            log.error("the dialplan asks for an AGI script that does not exist", script=path, known=AGI_PATH)
-            return None
+        script = path.strip("/")
+        if script in (AGI_PATH, ""):
+            session = await self._opened(channel, query, environment)
+            if session is not None:
+                await session.run()
+        elif script in self.scripts:
+            await self.scripts[script](channel)
+        else:
+            known = [AGI_PATH, *self.scripts]
+            log.error("the dialplan asks for an AGI script that does not exist", script=path, known=known)
+
+    async def _opened(self, channel: Channel, query: str, environment: dict[str, str]) -> "_Session | None":
+        """The session of a call that can be served; what is only needed to find its line ends here."""
         did = await self._did(channel, query, environment)
         try:
             line = await self.lines.find(did)
@@ -109,64 +119,22 @@ async def _not_in_service(speaker: Speaker, channel: Channel, did: str) -> None:
     await channel.hangup()
 
 
-class _Session:
-    """One call of one account."""
+class Way:
+    """One call's way through a tree: each node performed, and kept as a step."""
 
-    __slots__ = (
-        "_answered_at",
-        "_channel",
-        "_created_at",
-        "_id",
-        "_inbound",
-        "_line",
-        "_name",
-        "_nodes",
-        "_numbers",
-        "_path",
-        "_place",
-        "_steps",
-    )
+    __slots__ = ("_call", "_count", "_recorder", "nodes", "path")
 
-    def __init__(
-        self, inbound: Inbound, channel: Channel, line: Line, did: str, environment: dict[str, str]
-    ) -> None:
-        self._inbound = inbound
-        self._channel = channel
-        self._line = line
-        self._steps = 0
-        self._path: list[str] = []
-        self._place = f"{environment.get('agi_context')}|{environment.get('agi_extension')}"
-        self._name = environment.get("agi_uniqueid"), environment.get("agi_channel")
-        self._numbers = _caller(environment, inbound.region), did
-        self._id = new_call_id()
-        self._created_at = datetime.now(UTC)
-        self._answered_at: datetime | None = None
-        speaker = Speaker(channel, inbound.sounds, inbound.recorder, line, self._id)
-        self._nodes = Nodes(speaker, inbound.opt_outs, line.account, self._id, self._numbers[0])
+    def __init__(self, call: str, nodes: Nodes, recorder: Recorder) -> None:
+        self._call = call
+        self._recorder = recorder
+        self._count = 0
+        self.nodes = nodes
+        self.path: list[str] = []
 
-    async def run(self) -> None:
-        """The call, with its row closed whatever happens."""
-        reason: EndReason | None = EndReason.ERROR
-        try:
-            await self._channel.answer()
-            self._answered_at = datetime.now(UTC)
-            self._record(Status.ANSWERED)
-            reason = await self._walk(self._line.tree)
-            await self._channel.hangup()
-        except (CallEndedError, asyncio.CancelledError) as error:
-            if reason is EndReason.ERROR:
-                reason = await self._why(error)
-            raise
-        finally:
-            self._end(reason)
-
-    async def _walk(self, tree: Tree | None) -> EndReason:
-        if tree is None:
-            log.warning("a call to a number without an IVR: assign one", did=self._numbers[1])
-            await self._nodes.speaker.say("not-in-service")
-            return EndReason.UNASSIGNED
+    async def walk(self, tree: Tree, channel: Channel) -> EndReason:
+        """From the entry to the end, but for the hangup."""
         if tree.language is not None:
-            await self._channel.set_variable("CHANNEL(language)", tree.language)
+            await channel.set_variable("CHANNEL(language)", tree.language)
         walk = Walk(tree)
         move: Visit | GiveUp = walk.begin()
         while True:
@@ -177,7 +145,7 @@ class _Session:
                         return outcome
                     move = walk.after(outcome)
                 case GiveUp():
-                    await self._nodes.speaker.say("goodbye")
+                    await self.nodes.speaker.say("goodbye")
                     return EndReason.STEP_LIMIT if move.step_limit else EndReason.EXHAUSTED
                 case _:
                     assert_never(move)
@@ -188,10 +156,10 @@ class _Session:
         left = Left.HANGUP
         try:
             if not isinstance(node, Gather):
-                reason = await self._nodes.act(node, visit, heard)
+                reason = await self.nodes.act(node, visit, heard)
                 left = Left.DONE
                 return reason
-            outcome = await self._nodes.gather(node, visit, heard)
+            outcome = await self.nodes.gather(node, visit, heard)
             match outcome:
                 case Pressed(key):
                     left = Left.KEY if key in node.keys else Left.INVALID
@@ -204,14 +172,14 @@ class _Session:
             self._step(node, heard, entered, left)
 
     def _step(self, node: Node, heard: Heard, entered: datetime, left: Left) -> None:
-        self._steps += 1
-        if self._steps <= 30:  # enough of the way to understand a log line
-            self._path.append(node.name)
+        self._count += 1
+        if self._count <= 30:  # enough of the way to understand a log line
+            self.path.append(node.name)
         STEPS[left].inc()
-        self._inbound.recorder.step(
+        self._recorder.step(
             Step(
-                call=self._id,
-                number=self._steps,
+                call=self._call,
+                number=self._count,
                 node=node.name,
                 kind=_KINDS[type(node)],
                 entered_at=entered,
@@ -223,17 +191,78 @@ class _Session:
             )
         )
 
+
+class _Session:
+    """One call of one account."""
+
+    __slots__ = (
+        "_answered_at",
+        "_channel",
+        "_created_at",
+        "_id",
+        "_inbound",
+        "_line",
+        "_name",
+        "_numbers",
+        "_place",
+        "_way",
+    )
+
+    def __init__(
+        self, inbound: Inbound, channel: Channel, line: Line, did: str, environment: dict[str, str]
+    ) -> None:
+        self._inbound = inbound
+        self._channel = channel
+        self._line = line
+        self._place = f"{environment.get('agi_context')}|{environment.get('agi_extension')}"
+        self._name = environment.get("agi_uniqueid"), environment.get("agi_channel")
+        self._numbers = _caller(environment, inbound.region), did
+        self._id = new_call_id()
+        self._created_at = datetime.now(UTC)
+        self._answered_at: datetime | None = None
+        speaker = Speaker(channel, inbound.sounds, inbound.recorder, line, self._id)
+        nodes = Nodes(speaker, inbound.opt_outs, line.account, self._id, self._numbers[0])
+        self._way = Way(self._id, nodes, inbound.recorder)
+
+    async def run(self) -> None:
+        """The call, with its row closed whatever happens."""
+        reason: EndReason | None = EndReason.ERROR
+        self._inbound.live.add(self._id)
+        try:
+            await self._channel.answer()
+            self._answered_at = datetime.now(UTC)
+            self._record(Status.ANSWERED)
+            reason = await self._walk(self._line.tree)
+            await self._channel.hangup()
+        except (CallEndedError, asyncio.CancelledError) as error:
+            if reason is EndReason.ERROR:
+                reason = await self._why(error)
+            raise
+        finally:
+            self._end(reason)
+            self._inbound.live.discard(self._id)
+
+    async def _walk(self, tree: Tree | None) -> EndReason:
+        if tree is None:
+            log.warning("a call to a number without an IVR: assign one", did=self._numbers[1])
+            await self._way.nodes.speaker.say("not-in-service")
+            return EndReason.UNASSIGNED
+        return await self._way.walk(tree, self._channel)
+
     async def _why(self, error: BaseException) -> EndReason | None:
-        """Who ended it: the caller, or (None) an AMI redirect: the channel then names another place."""
+        """Who ended it: the caller, the API, or (None) a redirect: the channel then names another place."""
         if isinstance(error, DisconnectedError):
             return EndReason.LOST
         if not isinstance(error, HangupError) and not self._channel.hung_up:
             return EndReason.LOST  # our own end: the drain's deadline has passed
         try:
-            place = await self._channel.get_full_variable(_PLACE)
+            told = await self._channel.get_full_variable(_PLACE)
         except CallEndedError:
             return EndReason.HANGUP_CALLER
-        return EndReason.HANGUP_CALLER if place in (None, self._place) else None
+        context, exten, ended = f"{told or ''}||".split("|")[:3]
+        if ended:
+            return EndReason.HANGUP_CALLEE
+        return EndReason.HANGUP_CALLER if told is None or f"{context}|{exten}" == self._place else None
 
     def _record(
         self, status: Status, ended_at: datetime | None = None, reason: EndReason | None = None
@@ -261,7 +290,7 @@ class _Session:
     def _end(self, reason: EndReason | None) -> None:
         now, account = datetime.now(UTC), self._line.account
         if reason is None:
-            log.info("the call was redirected and goes on elsewhere", call=self._id, path=self._path)
+            log.info("the call was redirected and goes on elsewhere", call=self._id, path=self._way.path)
             self._inbound.recorder.event(Event(account, self._id, "call.redirected", now, {}))
             return
         self._record(Status.FAILED if self._answered_at is None else Status.COMPLETED, now, reason)
@@ -274,6 +303,6 @@ class _Session:
             caller=self._numbers[0],
             ivr=self._line.ivr,
             version=self._line.version,
-            path=self._path,
+            path=self._way.path,
             seconds=round((now - self._created_at).total_seconds(), 3),
         )

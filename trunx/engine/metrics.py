@@ -15,3 +15,7 @@ UNKNOWN_DIDS = Counter("trunx_unknown_dids", "Calls to numbers that no account o
 OPT_OUTS_JOURNALED = Counter(
     "trunx_opt_outs_journaled", "Opt-outs that went to the journal because the database did not take them."
 )
+_webhook_requests = Counter(
+    "trunx_webhook_requests", "Requests to webhooks, by whether they were taken.", ["taken"]
+)
+WEBHOOK_REQUESTS = {taken: _webhook_requests.labels(str(taken).lower()) for taken in (True, False)}

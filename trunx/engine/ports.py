@@ -4,15 +4,18 @@ Shared rules: every method may raise `UnavailableError` (the outside cannot be r
 own deadline) unless it says that it never waits; an account never sees what another one owns.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from trunx.domain.account import Account, Key
 from trunx.domain.audio import Audio, Sound, Speech, Staged, Use, VoiceInfo
 from trunx.domain.call import Call, Event, Step
+from trunx.domain.channel import Fact, LiveChannel, Originate
+from trunx.domain.dial import Dial, Judge, Reading
+from trunx.domain.gate import Capacity, Facts, Full, Verdict
 from trunx.domain.idempotency import Answer, Claim
-from trunx.domain.records import CallFilter, Did, Ivr, Line, Page, PartState, Rows, Suppression
+from trunx.domain.records import CallFilter, Did, Ivr, Lease, Line, Page, PartState, Rows, Suppression
 
 
 class Ivrs(Protocol):
@@ -93,7 +96,7 @@ class Calls(Protocol):
 
 
 class Recorder(Protocol):
-    """Writes what happens in calls, behind the calls' back: no method waits or raises."""
+    """Writes what happens in calls, behind the calls' back: no method but `flush` waits or raises."""
 
     def call(self, call: Call) -> None:
         """The call as it is now; replaces what was recorded of it before."""
@@ -101,6 +104,9 @@ class Recorder(Protocol):
     def step(self, step: Step) -> None: ...
 
     def event(self, event: Event) -> None: ...
+
+    async def flush(self) -> None:
+        """Returns when all of it is written. Raises `UnavailableError`; it is kept then."""
 
 
 class Accounts(Protocol):
@@ -245,6 +251,105 @@ class Staging(Protocol):
 
     async def remove(self, sound: str) -> None:
         """Takes it off every host, and out of our own folder; a host that is down is caught up later."""
+
+
+class Dials(Protocol):
+    """Calls that we place, and what becomes of any call. Each write tells the account's log what it changed,
+    in the same transaction.
+    """
+
+    async def create(self, call: Call, dial: Dial) -> None:
+        """Raises `ExistsError`: there is a call with this id."""
+
+    async def get(self, account: str, call: str) -> tuple[Call, Dial | None]:
+        """A call, and what was asked for with it if we placed it. Raises `NotFoundError`."""
+
+    async def of_channel(self, channel: str) -> tuple[Call, Dial | None]:
+        """The call that we placed by this channel, whoever owns it. Raises `NotFoundError`."""
+
+    async def live(self) -> Sequence[tuple[Call, Dial]]:
+        """All calls that we placed and that have not ended, whichever process placed them."""
+
+    async def live_inbound(self) -> Sequence[Call]:
+        """The calls that came in to this process and have not ended."""
+
+    async def inbound_of(self, channels: Collection[str]) -> Mapping[str, str]:
+        """The ids of the live inbound calls on these channels, by channel."""
+
+    async def ended(self, ids: Collection[str]) -> Collection[str]:
+        """Which of these calls exist and have ended."""
+
+    async def metadata(self, ids: Collection[str]) -> Mapping[str, Mapping[str, str]]:
+        """What was asked to be kept with those of the calls that we placed."""
+
+    async def standing(self, account: str, from_number: str, to_number: str) -> Facts:
+        """What the gate needs to know, but for the leases."""
+
+    async def claim(self, call: str, judge: Judge) -> tuple[Call, Dial] | Verdict | None:
+        """Lets one process, once, dial a call that is live: it is that process when a call is returned.
+
+        A verdict that refuses has ended the call; None: it has ended, or somebody dials it already.
+        """
+
+    async def unclaim(self, call: str) -> None:
+        """Of a claimed call: nothing was sent, and it may wait for another turn."""
+
+    async def settle(self, news: Mapping[str, Reading]) -> Mapping[str, tuple[Call, Call]]:
+        """Lets the calls, by id, become what the news make of them: how each was and how it is then."""
+
+    async def detected(self, call: str, machine: str, cause: str) -> None:
+        """Who has answered: `human`, `machine` or `unknown`, and Asterisk's reason."""
+
+
+class IvrLines(Protocol):
+    """What an IVR that stands behind no number plays."""
+
+    async def version(self, account: str, ivr: str) -> int:
+        """Its newest version. Raises `NotFoundError`."""
+
+    async def line(self, account: str, ivr: str, version: int) -> Line:
+        """A version's tree with its sounds. Raises `NotFoundError`."""
+
+
+class Leases(Protocol):
+    """The places of live calls in their account and trunk, shared by all processes."""
+
+    async def take(self, lease: Lease, of_account: Capacity, of_trunk: Capacity) -> Full | None:
+        """None: taken, for a call dialled now; asked again for the same call, it is not counted twice."""
+
+    async def look(self, account: str, trunk: str, of_account: Capacity, of_trunk: Capacity) -> Full | None:
+        """What `take` would say, without taking."""
+
+    async def renew(self, leases: Iterable[Lease]) -> None: ...
+
+    async def release(self, lease: Lease) -> None: ...
+
+
+class Switch(Protocol):
+    """An Asterisk that can be told to dial. `place` is its name; `facts` are for one taker."""
+
+    @property
+    def place(self) -> str: ...
+
+    @property
+    def facts(self) -> AsyncIterator[Fact]: ...
+
+    async def state(self) -> PartState:
+        """`ok` while it can be told."""
+
+    async def originate(self, wanted: Originate) -> None:
+        """Raises `UnavailableError` (nothing was sent), `AmiRefusedError` (nobody will be dialled),
+        `AmiUnknownError` (somebody may be: never again, ask `channels`), `ValueError` (cannot be sent).
+        """
+
+    async def hangup(self, channel: str, cause: int = 16) -> bool:
+        """Ends a channel; False: there is none, or no longer. Raises `UnavailableError`."""
+
+    async def set_variable(self, channel: str, name: str, value: str) -> None:
+        """Raises `AmiRefusedError`: there is no such channel."""
+
+    async def channels(self) -> Sequence[LiveChannel]:
+        """Every channel that exists."""
 
 
 class Part(Protocol):

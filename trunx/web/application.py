@@ -4,7 +4,19 @@ from collections.abc import AsyncIterator, Collection
 
 from aiohttp import web
 
-from trunx.web import audio, calls, dids, docs, health, ivrs, suppressions
+from trunx.web import (
+    audio,
+    calls,
+    dids,
+    docs,
+    events,
+    health,
+    ivrs,
+    outbound,
+    streams,
+    suppressions,
+    webhooks,
+)
 from trunx.web.bodies import MAX_BODY_BYTES
 from trunx.web.dispatch import Dispatch, Unbroken
 from trunx.web.openapi import document
@@ -16,7 +28,9 @@ RESOURCES = {
     "Audio": audio.OPERATIONS,
     "DIDs": dids.OPERATIONS,
     "Suppressions": suppressions.OPERATIONS,
-    "Calls": calls.OPERATIONS,
+    "Calls": (*outbound.OPERATIONS, *calls.OPERATIONS),
+    "Events": events.OPERATIONS,
+    "Webhooks": webhooks.OPERATIONS,
     "Health": health.OPERATIONS,
 }
 
@@ -34,6 +48,7 @@ def create_application(ports: Ports) -> web.Application:
         middlewares=[request_log(ports.public_url, quiet)], client_max_size=MAX_BODY_BYTES
     )
     application.cleanup_ctx.append(carried_through)
+    streams.prepare(application)
     application.add_routes(docs.routes(document(RESOURCES, ports.public_url, ports.version)))
     paths = {operation.path for group in RESOURCES.values() for operation in group}
     for group in RESOURCES.values():

@@ -1,28 +1,20 @@
 """`/api/voice`: calls as they are kept; each with its steps through the tree and what happened in it."""
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Literal
 
 from pydantic import Field
 
-from trunx.domain.call import Call, EndReason, Event, Left, Status, Step
+from trunx.domain.call import Call, EndReason, Left, Status, Step
 from trunx.domain.errors import NotFoundError
 from trunx.domain.records import CallFilter
-from trunx.web.models import AnswerBody, Instant, Number, RequestPath, Time
+from trunx.web.call_path import CALL_NOT_FOUND, CallPath
+from trunx.web.call_path import call_not_found as _not_found
+from trunx.web.event_answer import EventAnswer, event_answer
+from trunx.web.models import AnswerBody, Instant, Number, Time
 from trunx.web.operation import Asked, Operation, Reply
 from trunx.web.paging import Listing, PageQuery
-from trunx.web.problems import Kind, ProblemError
-
-CALL_NOT_FOUND = Kind(404, "call-not-found", "There is no call with this id")
-
-
-class CallPath(RequestPath):
-    """Names a call."""
-
-    id: str = Field(
-        pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
-        examples=["a1b2c3d4-e5f6-7890-abcd-ef1234567890"],
-    )
 
 
 class CallQuery(PageQuery):
@@ -35,9 +27,25 @@ class CallQuery(PageQuery):
     since: Instant | None = Field(default=None, description="Calls created at this time or later.")
     until: Instant | None = Field(default=None, description="Calls created before this time.")
 
+    metadata: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_.-]{1,64}:[^\x00]{0,500}$",
+        description="Calls placed with this metadata, as `name:value`.",
+        examples=["campaign:spring"],
+    )
+
     def filter(self) -> CallFilter:
         """What the list is narrowed to."""
-        return CallFilter(self.status, self.direction, self.from_, self.to, self.since, self.until)
+        name, colon, value = (self.metadata or "").partition(":")
+        return CallFilter(
+            self.status,
+            self.direction,
+            self.from_,
+            self.to,
+            self.since,
+            self.until,
+            (name, value) if colon else None,
+        )
 
 
 class CallAnswer(AnswerBody):
@@ -50,7 +58,9 @@ class CallAnswer(AnswerBody):
     )
     to: str = Field(description="Who was called.")
     status: Status
-    provider: str = Field(description="What carried the call: `asterisk`.")
+    provider: str = Field(
+        description="What carried the call: the trunk's name, or `asterisk` for one that came in."
+    )
     direction: Literal["inbound", "outbound"]
     duration: int = Field(description="Seconds from answer to end; 0 until it has ended.")
     created_at: Time
@@ -60,6 +70,16 @@ class CallAnswer(AnswerBody):
     ivr: str | None = Field(description="The IVR that was walked.")
     ivr_version: int | None
     agi_uniqueid: str | None = Field(description="Asterisk's own name of an inbound call.")
+    ringing_at: Time | None = Field(default=None, description="Of a call that we placed.")
+    q850_cause: int | None = Field(default=None, description="Why it ended, by ITU-T Q.850, where known.")
+    sip_cause: int | None = Field(
+        default=None, description="The SIP status by which the other side refused it, where known."
+    )
+    machine: Literal["human", "machine", "unknown"] | None = Field(
+        default=None, description="Who answered, where that was asked."
+    )
+    machine_cause: str | None = Field(default=None, description="Why Asterisk thinks so.")
+    metadata: dict[str, str] | None = Field(default=None, description="Of a call that we placed.")
 
 
 class CallList(Listing):
@@ -88,14 +108,6 @@ class StepList(Listing):
     steps: list[StepAnswer]
 
 
-class EventAnswer(AnswerBody):
-    """Something that happened in a call."""
-
-    type: str = Field(description="Stable name of what happened.", examples=["audio.failed"])
-    at: Time
-    data: dict[str, str]
-
-
 class EventList(Listing):
     """What happened in a call, in order; whole, so `next` is always null."""
 
@@ -105,17 +117,18 @@ class EventList(Listing):
 async def list_calls(asked: Asked, query: CallQuery) -> Reply:
     """List calls, newest first."""
     found = await asked.ports.calls.page(asked.account, query.filter(), query.page())
-    return Reply(
-        200, CallList(calls=[_answer(call) for call in found.rows], count=len(found.rows), next=found.next)
-    )
+    calls = await _answers(asked, found.rows)
+    return Reply(200, CallList(calls=calls, count=len(calls), next=found.next))
 
 
 async def get_call(asked: Asked, path: CallPath) -> Reply:
     """Get a call."""
     try:
-        return Reply(200, _answer(await asked.ports.calls.get(asked.account, path.id)))
+        call = await asked.ports.calls.get(asked.account, path.id)
     except NotFoundError:
         raise _not_found(path.id) from None
+    (answer,) = await _answers(asked, [call])
+    return Reply(200, answer)
 
 
 async def list_steps(asked: Asked, path: CallPath) -> Reply:
@@ -133,34 +146,45 @@ async def list_events(asked: Asked, path: CallPath) -> Reply:
         events = await asked.ports.calls.events(asked.account, path.id)
     except NotFoundError:
         raise _not_found(path.id) from None
-    return Reply(200, EventList(events=[_event(event) for event in events], count=len(events), next=None))
+    rows = [event_answer(event) for event in events]
+    return Reply(200, EventList(events=rows, count=len(rows), next=None))
 
 
-def _not_found(call: str) -> ProblemError:
-    return ProblemError(CALL_NOT_FOUND, f"this account has no call {call}")
+async def _answers(asked: Asked, calls: Sequence[Call]) -> list[CallAnswer]:
+    placed = [call.id for call in calls if call.direction == "outbound"]
+    metadata = await asked.ports.outbound.metadata(placed) if placed else {}
+    return [_answer(call, metadata.get(call.id)) for call in calls]
 
 
-def _answer(call: Call) -> CallAnswer:
+def _answer(call: Call, metadata: Mapping[str, str] | None) -> CallAnswer:
     talked = call.ended_at - call.answered_at if call.ended_at and call.answered_at else timedelta()
-    return CallAnswer.model_validate(
-        {
-            "id": call.id,
-            "call_id": call.call_id,
-            "from": call.from_number,
-            "to": call.to_number,
-            "status": call.status,
-            "provider": "asterisk",
-            "direction": call.direction,
-            "duration": int(talked.total_seconds()),
-            "created_at": call.created_at,
-            "answered_at": call.answered_at,
-            "ended_at": call.ended_at,
-            "end_reason": call.end_reason,
-            "ivr": call.ivr,
-            "ivr_version": call.ivr_version,
-            "agi_uniqueid": call.agi_uniqueid,
-        }
-    )
+    fields = {
+        "id": call.id,
+        "call_id": call.call_id,
+        "from": call.from_number,
+        "to": call.to_number,
+        "status": call.status,
+        "provider": call.provider or "asterisk",
+        "direction": call.direction,
+        "duration": int(talked.total_seconds()),
+        "created_at": call.created_at,
+        "answered_at": call.answered_at,
+        "ended_at": call.ended_at,
+        "end_reason": call.end_reason,
+        "ivr": call.ivr,
+        "ivr_version": call.ivr_version,
+        "agi_uniqueid": call.agi_uniqueid,
+    }
+    if call.direction == "outbound":
+        fields |= {"ringing_at": call.ringing_at, "metadata": metadata or {}}
+    known = {
+        "q850_cause": call.q850_cause,
+        "sip_cause": call.sip_cause,
+        "machine": call.machine,
+        "machine_cause": call.machine_cause,
+    }
+    fields |= {name: value for name, value in known.items() if value is not None}
+    return CallAnswer.model_validate(fields)
 
 
 def _step(step: Step) -> StepAnswer:
@@ -175,10 +199,6 @@ def _step(step: Step) -> StepAnswer:
         prompt_ms=step.prompt_ms,
         fallback=step.fallback,
     )
-
-
-def _event(event: Event) -> EventAnswer:
-    return EventAnswer(type=event.type, at=event.at, data=event.data)
 
 
 OPERATIONS = (

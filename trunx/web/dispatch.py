@@ -13,7 +13,7 @@ from aiohttp import web
 
 from trunx.domain.errors import InvalidCursorError
 from trunx.domain.idempotency import Answer
-from trunx.web import bodies, files, idempotency, uploads
+from trunx.web import bodies, files, idempotency, streams, uploads
 from trunx.web.auth import authenticate
 from trunx.web.files import FileAnswer
 from trunx.web.models import RequestQuery
@@ -21,8 +21,10 @@ from trunx.web.operation import Asked, Operation, Reply
 from trunx.web.ports import Ports
 from trunx.web.problems import INVALID_QUERY, MEDIA_TYPE, Fault, ProblemError
 from trunx.web.request_log import request_id
+from trunx.web.streams import StreamAnswer
 
 T = TypeVar("T")
+_Answers = Answer | FileAnswer | StreamAnswer | web.Response
 
 _SAFE = frozenset({"GET", "HEAD"})
 _log = structlog.get_logger(__name__)
@@ -66,7 +68,7 @@ class Dispatch:
         self._ports = ports
         self._unbroken = unbroken
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         """The handler's answer to `request`; raises `ProblemError`."""
         operation, account = self._operation, ""
         if not operation.open:
@@ -75,7 +77,10 @@ class Dispatch:
         key = idempotency.key_of(request) if operation.idempotent else None
         reads = await self._read(request)
         if request.method in _SAFE:
-            return await self._plainly(request, account, reads)
+            answer = await self._handle(account, reads)
+            if isinstance(answer, StreamAnswer):
+                return await streams.response(request, answer)
+            return await self._plain(request, answer)
         return await self._unbroken.run(self._changed(request, account, key, reads))
 
     async def _read(self, request: web.Request) -> dict[str, Any]:
@@ -100,19 +105,20 @@ class Dispatch:
     ) -> web.Response:
         try:
             if key is None:
-                return await self._plainly(request, account, reads)
+                return await self._plain(request, await self._handle(account, reads))
             return await self._once(request, account, key, reads)
         finally:
             if "form" in reads:
                 uploads.discard(reads["form"])
 
-    async def _plainly(self, request: web.Request, account: str, reads: Mapping[str, Any]) -> web.Response:
-        answer = await self._handle(account, reads)
+    async def _plain(self, request: web.Request, answer: _Answers) -> web.Response:
         match answer:
             case Answer():
                 return _response(answer, "application/json")
             case FileAnswer():
                 return await files.response(request, answer)
+            case StreamAnswer():
+                raise TypeError(f"{self._operation.id} changes something: it cannot answer with a stream")
             case _:
                 return answer
 
@@ -121,7 +127,7 @@ class Dispatch:
     ) -> web.Response:
         async def work() -> Answer:
             try:
-                answer = await self._handle(account, reads)
+                answer = await self._handle(account, reads, key)
             except ProblemError as problem:
                 if problem.kind.status >= 500:
                     raise
@@ -139,10 +145,10 @@ class Dispatch:
             response.headers[idempotency.REPLAYED] = "true"
         return response
 
-    async def _handle(self, account: str, reads: Mapping[str, Any]) -> Answer | FileAnswer | web.Response:
+    async def _handle(self, account: str, reads: Mapping[str, Any], key: str | None = None) -> _Answers:
         operation = self._operation
         try:
-            reply = await operation.handler(Asked(self._ports, account), **reads)
+            reply = await operation.handler(Asked(self._ports, account, key), **reads)
         except InvalidCursorError:
             fault = Fault(parameter="cursor", message="this is no cursor of this list")
             raise ProblemError(

@@ -159,6 +159,9 @@ class _Reference:
             case Sends():
                 # Of bytes JSON Schema has nothing to say.
                 return {media_type: {} for media_type in answer.media_types}
+            case "text/event-stream":
+                # An endless text; what an event holds is said in words.
+                return {answer: {}}
             case str():
                 return {answer: {"schema": {"type": "string"}}}
             case _:

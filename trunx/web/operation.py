@@ -16,14 +16,19 @@ from trunx.web import files, idempotency, problems, uploads
 from trunx.web.files import FileAnswer
 from trunx.web.ports import Ports
 from trunx.web.problems import Kind
+from trunx.web.streams import StreamAnswer
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Who asks (an account's id; empty where no key is needed), and what can be asked to answer."""
+    """Who asks (an account's id; empty where no key is needed), and what can be asked to answer.
+
+    `key` is the request's Idempotency-Key, for what outlives its answer.
+    """
 
     ports: Ports
     account: str
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ _BODY = (
     problems.INVALID_BODY,
 )
 
-Handler = Callable[..., Awaitable[Reply | FileAnswer | web.Response]]
+Handler = Callable[..., Awaitable[Reply | FileAnswer | StreamAnswer | web.Response]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from trunx.engine.incoming import Incoming
 from trunx.engine.library import Library
+from trunx.engine.log_ports import Log, Post, Webhooks
+from trunx.engine.outbound import Outbound
 from trunx.engine.ports import (
     Accounts,
     Audios,
@@ -34,6 +36,7 @@ class Ports:
     dids: Dids
     suppressions: Suppressions
     calls: Calls
+    outbound: Outbound
     accounts: Accounts
     idempotency: IdempotencyKeys
     lines: Lines
@@ -43,6 +46,9 @@ class Ports:
     studio: Studio
     voices: Voices
     staging: Staging
+    log: Log
+    webhooks: Webhooks
+    post: Post
     incoming: Incoming
     uploads: Limits
     parts: Sequence[Part]

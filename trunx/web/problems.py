@@ -5,6 +5,7 @@ Kinds that any operation can meet stand here; each of the others stands beside t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -59,6 +60,10 @@ class Problem(BaseModel):
         default=None, description="Each thing that is wrong, where it is known."
     )
     dids: list[str] | None = Field(default=None, description="With `ivr-assigned`: the DIDs in the way.")
+    rule: str | None = Field(default=None, description="Of a call that is refused: the gate's rule.")
+    inputs: dict[str, Any] | None = Field(
+        default=None, description="Of a call that is refused: what the rule looked at."
+    )
 
 
 class ProblemError(Exception):
@@ -72,6 +77,8 @@ class ProblemError(Exception):
         errors: Sequence[Fault] = (),
         headers: Mapping[str, str] | None = None,
         dids: Sequence[str] = (),
+        rule: str | None = None,
+        inputs: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.kind = kind
@@ -79,6 +86,8 @@ class ProblemError(Exception):
         self.errors = errors
         self.headers = dict(headers or {})
         self.dids = dids
+        self.rule = rule
+        self.inputs = inputs
 
     def body(self, public_url: str, request_id: str) -> bytes:
         """The problem as JSON."""
@@ -91,5 +100,7 @@ class ProblemError(Exception):
             instance=f"urn:trunx:request:{request_id}",
             errors=list(self.errors) or None,
             dids=list(self.dids) or None,
+            rule=self.rule,
+            inputs=None if self.inputs is None else dict(self.inputs),
         )
         return problem.model_dump_json(exclude_none=True).encode()

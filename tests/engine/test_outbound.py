@@ -1,0 +1,319 @@
+"""Placing calls with an Asterisk that is silent, cut off or late: nobody is called twice, no row stays."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.engine.conftest import Engine
+from tests.peers.ami_stub import AmiStub, ami_stub
+from trunx.adapters.ami import Ami
+from trunx.adapters.ami import Pace as LinkPace
+from trunx.adapters.calls import Calls
+from trunx.adapters.dials import Dials
+from trunx.adapters.ivr_lines import IvrLines
+from trunx.adapters.leases import Leases
+from trunx.adapters.redis import open_redis
+from trunx.domain.call import Call, EndReason, Status, new_call_id
+from trunx.domain.dial import Wanted
+from trunx.domain.gate import Capacity
+from trunx.domain.records import Suppression
+from trunx.engine.gatekeeper import Gatekeeper, Trunk
+from trunx.engine.outbound import Outbound, SwitchAwayError
+from trunx.engine.reconcile import Pace, Truth
+from trunx.engine.settling import Settling
+
+DID, TO = "+19495550010", "+14155552671"
+QUICK = Pace(every=0.1, soon=0.1, turn=0.05, grace=0.3, better=0.1)
+LINK = LinkPace(connect=1.0, boot=1.0, answer=0.3, ping=30.0, pause=0.02, longest_pause=0.05)
+QUEUED = Wanted(DID, TO, queue_seconds=60)
+PLAIN = Wanted(DID, TO)
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Office:
+    """An account that places calls through the stub of an Asterisk."""
+
+    engine: Engine
+    asterisk: AmiStub
+    dials: Dials
+    outbound: Outbound
+    switch: Ami
+
+    async def place(self, wanted: Wanted = PLAIN) -> Call:
+        return await self.outbound.place(self.engine.account, wanted)
+
+    async def row(self, call: Call) -> Call:
+        return (await self.dials.get(self.engine.account, call.id))[0]
+
+    async def is_so(self, call: Call, so: Callable[[Call], bool]) -> Call:
+        """The row, once it is so."""
+        async with asyncio.timeout(5):
+            while not so(row := await self.row(call)):  # noqa: ASYNC110 - rows have no event
+                await asyncio.sleep(0.01)
+        return row
+
+    async def ended(self, call: Call) -> tuple[Status, EndReason | None]:
+        row = await self.is_so(call, lambda row: row.ended_at is not None)
+        return row.status, row.end_reason
+
+    async def told(self, call: Call) -> list[str]:
+        events = await Calls(self.engine.database).events(self.engine.account, call.id)
+        return [event.type.removeprefix("call.") for event in events]
+
+    async def loses_asterisk(self) -> None:
+        """Until `finds_asterisk`."""
+        self.asterisk.silent.add("Login")
+        await self.asterisk.end()
+        async with asyncio.timeout(5):
+            while (await self.switch.state()).state == "ok":  # noqa: ASYNC110 - nor has this
+                await asyncio.sleep(0.01)
+
+    async def finds_asterisk(self) -> None:
+        self.asterisk.silent.discard("Login")
+        await self.asterisk.end()
+        async with asyncio.timeout(5):
+            while (await self.switch.state()).state != "ok":  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+
+    def orders(self, action: str = "Originate") -> int:
+        return len(self.asterisk.named(action))
+
+    def lists(self, *channels: str, context: str = "trunx-outbound", state: str = "6") -> None:
+        """What Asterisk says that there is."""
+        rows = "".join(
+            f"Event: CoreShowChannel\r\n{{id}}Uniqueid: {name}\r\nChannel: PJSIP/carrier-1\r\n"
+            f"ChannelState: {state}\r\nContext: {context}\r\nExten: s\r\n\r\n"
+            for name in channels
+        )
+        self.asterisk.replies["CoreShowChannels"] = (
+            "Response: Success\r\n{id}EventList: start\r\nMessage: Channels will follow\r\n\r\n"
+            + rows
+            + "Event: CoreShowChannelsComplete\r\n{id}EventList: Complete\r\n"
+            + f"ListItems: {len(channels)}\r\n\r\n"
+        )
+
+    def state(self, call: Call, state: str) -> None:
+        self.asterisk.tell(Event="Newstate", Uniqueid=call.id, ChannelState=state)
+
+    def hangs_up(self, call: Call, cause: str = "16", sip: str = "0", *, far: bool = True) -> None:
+        if far:
+            self.asterisk.tell(Event="HangupRequest", Uniqueid=call.id, Cause=cause, TechCause=sip)
+        self.asterisk.tell(Event="Hangup", Uniqueid=call.id, Cause=cause)
+
+    def dialled(self, call: Call, reason: str) -> None:
+        response = "Success" if reason == "4" else "Failure"
+        self.asterisk.tell(Event="OriginateResponse", Uniqueid=call.id, Response=response, Reason=reason)
+
+
+def _locked(path: Path) -> sqlite3.Connection:
+    """Holds the database, so that nobody else can write."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("BEGIN IMMEDIATE")
+    return connection
+
+
+@asynccontextmanager
+async def at_work(engine: Engine, asterisk: AmiStub, place: str) -> AsyncIterator[Office]:
+    """A process that places calls; it ends as a crash does, with nothing more said."""
+    async with open_redis(f"unix://{place}") as cache, Ami(asterisk.url, pace=LINK) as switch:
+        dials = Dials(engine.database, server="tests")
+        gate = Gatekeeper(dials, Leases(cache), Trunk("carrier", Capacity(per_second=1_000, at_once=1_000)))
+        settling = Settling(dials, gate)
+        outbound = Outbound(
+            dials=dials, gate=gate, settling=settling, lines=IvrLines(engine.database), switch=switch
+        )
+        truth = Truth(
+            dials=dials,
+            gate=gate,
+            settling=settling,
+            outbound=outbound,
+            switch=switch,
+            inbound=set(),
+            walking=set(),
+            pace=QUICK,
+        )
+        office = Office(engine, asterisk, dials, outbound, switch)
+        if "CoreShowChannels" not in asterisk.replies:
+            office.lists()
+        await switch.wait_connected(5)
+        running = asyncio.create_task(truth.run())
+        try:
+            yield office
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+            await outbound.close()
+            await settling.close()
+
+
+@pytest.fixture
+async def asterisk() -> AsyncIterator[AmiStub]:
+    async with ami_stub() as stub:
+        yield stub
+
+
+@pytest.fixture
+async def office(engine: Engine, asterisk: AmiStub, valkey: str) -> AsyncIterator[Office]:
+    await engine.dids.create(engine.account, DID, None, None)
+    async with at_work(engine, asterisk, valkey) as office:
+        yield office
+
+
+async def test_news_in_any_order_make_one_story(office: Office) -> None:
+    busy, good, nobody = [await office.place() for _ in range(3)]
+    await office.asterisk.has("Originate", 3)
+    office.lists(good.id)
+    office.dialled(busy, "0")  # before what its channel has to say
+    office.hangs_up(busy, "17", "486")
+    office.state(good, "6")
+    office.state(good, "5")
+    office.dialled(good, "4")
+    office.dialled(nobody, "0")  # and there never is a channel
+    assert await office.ended(busy) == (Status.FAILED, EndReason.BUSY)
+    assert await office.ended(nobody) == (Status.FAILED, EndReason.UNREACHABLE)
+    await office.is_so(good, lambda row: row.status is Status.ANSWERED)
+    office.hangs_up(good)
+    assert await office.ended(good) == (Status.COMPLETED, EndReason.HANGUP_CALLEE)
+    assert await office.told(busy) == ["initiated", "failed"]
+    assert await office.told(good) == ["initiated", "answered", "completed"]
+    assert office.orders() == 3
+
+
+async def test_an_order_without_an_answer_is_never_given_again(office: Office) -> None:
+    """One was carried out all the same, one was not: the channels tell."""
+    office.asterisk.silent.add("Originate")
+    done, lost = await office.place(), await office.place()
+    await office.asterisk.has("Originate", 2)
+    office.lists(done.id, state="5")
+    assert await office.ended(lost) == (Status.FAILED, EndReason.ERROR)
+    assert (await office.row(done)).ended_at is None
+    office.lists(done.id)
+    await office.is_so(done, lambda row: row.status is Status.ANSWERED)
+    office.lists()
+    assert await office.ended(done) == (Status.COMPLETED, EndReason.LOST)
+    assert office.orders() == 2
+
+
+async def test_a_call_that_waits_is_dialled_once_when_asterisk_is_back(office: Office) -> None:
+    await office.loses_asterisk()
+    with pytest.raises(SwitchAwayError):
+        await office.place()
+    call = await office.place(QUEUED)
+    assert office.orders() == 0
+    await office.finds_asterisk()
+    await office.asterisk.has("Originate")
+    assert office.asterisk.named("Originate")[0]["ChannelId"] == [call.id]
+    office.lists(call.id)
+    office.state(call, "6")
+    await office.is_so(call, lambda row: row.status is Status.ANSWERED)
+    assert office.orders() == 1
+
+
+async def test_a_number_suppressed_while_its_call_waits_is_not_dialled(office: Office) -> None:
+    await office.loses_asterisk()
+    call = await office.place(QUEUED)
+    entry = Suppression(office.engine.account, TO, "api", None, None, datetime.now(UTC))
+    await office.engine.suppressions.add([entry])
+    await office.finds_asterisk()
+    assert await office.ended(call) == (Status.FAILED, EndReason.BLOCKED)
+    why = await office.outbound.why(office.engine.account, call.id)
+    assert [(said["when"], said["verdicts"][-1]["code"]) for said in why] == [
+        ("accept", "allowed"),
+        ("dial", "suppressed"),
+    ]
+    assert office.orders() == 0
+
+
+async def test_nobody_waits_longer_than_was_asked_for(office: Office) -> None:
+    await office.loses_asterisk()
+    call = await office.place(Wanted(DID, TO, queue_seconds=1))
+    assert await office.ended(call) == (Status.FAILED, EndReason.TIMEOUT)
+    await office.finds_asterisk()
+    await office.asterisk.has("CoreShowChannels", office.orders("CoreShowChannels") + 2)
+    assert office.orders() == 0
+
+
+async def test_a_call_canceled_on_its_way_is_hung_up_on(office: Office) -> None:
+    office.asterisk.replies["Hangup"] = "Response: Error\r\n{id}Message: No such channel\r\n\r\n"
+    call = await office.place()
+    await office.asterisk.has("Originate")
+    await office.outbound.end(office.engine.account, call.id)  # before there is a channel
+    assert await office.ended(call) == (Status.FAILED, EndReason.CANCELED)
+    office.state(call, "5")
+    await office.asterisk.has("Hangup", 2)
+    assert office.asterisk.named("Hangup")[1]["Channel"] == [call.id]
+
+
+async def test_channels_without_a_live_call_are_ended_and_others_left_alone(office: Office) -> None:
+    call = await office.place()
+    await office.asterisk.has("Originate")
+    office.hangs_up(call, "21", "403")
+    assert await office.ended(call) == (Status.FAILED, EndReason.REJECTED)
+    office.lists(call.id, "1700000000.7", new_call_id(), context="trunx-inbound")
+    await office.asterisk.has("Hangup", 2)
+    assert {block["Channel"][0] for block in office.asterisk.named("Hangup")} == {call.id}
+
+
+async def test_a_process_that_dies_leaves_nothing_behind(
+    engine: Engine, asterisk: AmiStub, valkey: str
+) -> None:
+    """One call was kept and never dialled, one dialled and up, one dialled and over: another process sees.
+    One that was kept too long ago is not dialled any more.
+    """
+    await engine.dids.create(engine.account, DID, None, None)
+    async with at_work(engine, asterisk, valkey) as office:
+        up, over = await office.place(), await office.place()
+        await asterisk.has("Originate", 2)
+    kept = up._replace(id=new_call_id(), call_id="CA0")
+    dial = (await office.dials.get(engine.account, up.id))[1]
+    assert dial is not None
+    await office.dials.create(kept, replace(dial, call=kept.id, dialled_at=None))
+    stale = up._replace(id=new_call_id(), call_id="CA1", created_at=up.created_at - timedelta(minutes=1))
+    await office.dials.create(stale, replace(dial, call=stale.id, dialled_at=None))
+    office.lists(up.id)
+    async with at_work(engine, asterisk, valkey) as office:
+        assert await office.ended(over) == (Status.FAILED, EndReason.ERROR)
+        assert await office.ended(stale) == (Status.FAILED, EndReason.ERROR)
+        assert (await office.row(up)).status is Status.ANSWERED
+        order = await asterisk.has("Originate", 3)
+        assert order["ChannelId"] == [kept.id]
+        assert await office.ended(kept) == (Status.FAILED, EndReason.ERROR)  # this Asterisk did not do it
+        assert office.orders() == 3
+
+
+async def test_news_wait_for_a_database_that_is_away(office: Office, tmp_path: Path) -> None:
+    call = await office.place()
+    await office.asterisk.has("Originate")
+    office.lists(call.id, state="5")
+    hidden = await asyncio.to_thread(_locked, tmp_path / "trunx.db")
+    office.state(call, "5")
+    office.hangs_up(call, "17", "486")
+    await asyncio.sleep(0.2)
+    hidden.close()
+    assert await office.ended(call) == (Status.FAILED, EndReason.BUSY)
+    assert await office.told(call) == ["initiated", "ringing", "failed"]
+
+
+def test_there_is_one_way_to_a_telephone() -> None:
+    """Nothing but the one place behind the gate gives an order to dial."""
+    sources = (ROOT / "trunx").rglob("*.py")
+    orders = {
+        path.name: text.count(".originate(")
+        for path in sources
+        if ".originate(" in (text := path.read_text())
+    }
+    assert orders == {"outbound.py": 1}
+    way = inspect.getsource(Outbound._dial)
+    assert way.index("claim(name, self._gate.again)") < way.index(".originate(")

@@ -1,0 +1,94 @@
+"""Puts together what places calls; `app.py` puts it into the whole."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+from dialplan.names import AGI_PATH_OUTBOUND
+from trunx.adapters.ami import Ami
+from trunx.adapters.database import Database
+from trunx.adapters.dials import Dials
+from trunx.adapters.ivr_lines import IvrLines
+from trunx.adapters.leases import Leases
+from trunx.adapters.redis import RedisServer
+from trunx.domain.gate import Capacity
+from trunx.domain.records import PartState
+from trunx.engine.gatekeeper import Gatekeeper, Trunk
+from trunx.engine.held import Held
+from trunx.engine.inbound import Inbound
+from trunx.engine.outbound import Outbound
+from trunx.engine.ports import Part
+from trunx.engine.reconcile import Truth
+from trunx.engine.settling import Settling
+from trunx.settings import PREFIX, Settings, SettingsError
+
+
+class _NoSwitch:
+    """What `/readyz` says where calls cannot be placed."""
+
+    async def state(self) -> PartState:
+        return PartState("ami", "off", f"no outbound calls: {PREFIX}AMI_URL is not set")
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """All that places calls; `truth` is to run once calls can reach us, None where none are placed."""
+
+    outbound: Outbound
+    truth: Truth | None
+    part: Part
+
+
+@asynccontextmanager
+async def calling(
+    settings: Settings,
+    database: Database,
+    cache: RedisServer,
+    inbound: Inbound,
+) -> AsyncIterator[Calling]:
+    with _setting("TRUNK_CALLS"):
+        carries = Capacity(
+            settings.trunk_calls_per_second, settings.trunk_calls, settings.trunk_calls_inbound
+        )
+    with _setting("AMI_URL"):
+        switch = None if settings.ami_url is None else Ami(settings.ami_url.get_secret_value())
+    dials, lines = Dials(database, server=settings.server_name), IvrLines(database)
+    gate = Gatekeeper(dials, Leases(cache), Trunk(settings.trunk, carries))
+    async with AsyncExitStack() as stack:
+        if switch is not None:
+            await stack.enter_async_context(switch)
+        settling = Settling(dials, gate)
+        stack.push_async_callback(settling.close)
+        outbound = Outbound(dials=dials, gate=gate, settling=settling, lines=lines, switch=switch)
+        stack.push_async_callback(outbound.close)
+        if switch is None:
+            yield Calling(outbound, None, _NoSwitch())
+            return
+        held = inbound.scripts[AGI_PATH_OUTBOUND] = Held(
+            dials=dials,
+            settling=settling,
+            lines=lines,
+            opt_outs=inbound.opt_outs,
+            recorder=inbound.recorder,
+            sounds=inbound.sounds,
+            switch=switch,
+        )
+        truth = Truth(
+            dials=dials,
+            gate=gate,
+            settling=settling,
+            outbound=outbound,
+            switch=switch,
+            inbound=inbound.live,
+            walking=held.walking,
+        )
+        yield Calling(outbound, truth, switch)
+
+
+@contextmanager
+def _setting(name: str) -> Iterator[None]:
+    """Says which setting cannot be used."""
+    try:
+        yield
+    except ValueError as error:
+        raise SettingsError(f"{PREFIX}{name}: {error}") from None

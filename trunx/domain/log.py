@@ -1,0 +1,50 @@
+"""What an account's log tells: the types of its events, and the form in which the outside gets one.
+
+The stream, the lists and the webhooks' bodies all carry the same JSON, which is made here alone.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from trunx.domain.call import Event
+
+
+class EventType(StrEnum):
+    """The stable names of what can be told."""
+
+    CALL_INITIATED = "call.initiated"  # we are about to dial; a call that comes in begins with its answer
+    CALL_RINGING = "call.ringing"
+    CALL_ANSWERED = "call.answered"
+    CALL_COMPLETED = "call.completed"  # it had been answered, and is over
+    CALL_FAILED = "call.failed"  # it is over, and nobody had answered
+    CALL_REDIRECTED = "call.redirected"  # somebody took it out of our tree; it goes on elsewhere
+    IVR_STEP = "ivr.step"  # a node was left
+    IVR_COMPLETED = "ivr.completed"  # the walk through a tree is over
+    SUPPRESSION_ADDED = "suppression.added"
+    AUDIO_FAILED = "audio.failed"  # an audio could not be made, or not be played in a call
+    RECORDING_READY = "recording.ready"
+    WEBHOOK_DISABLED = "webhook.disabled"  # it has failed for so long that nothing is sent any more
+
+
+def as_json(event: Event) -> dict[str, Any]:
+    """An event of the log as the outside sees it.
+
+    `id` names the fact and is the same in each delivery; `seq` counts the account's events from 1 without a
+    gap, in the order in which they became true for us; `at` is when the fact happened; `call` is null where
+    there is none; `data` depends on `type`.
+    """
+    return {
+        "id": event.id,
+        "seq": event.seq,
+        "account": event.account,
+        "call": event.call,
+        "type": event.type,
+        "at": rfc3339(event.at),
+        "data": event.data,
+    }
+
+
+def rfc3339(moment: datetime) -> str:
+    """UTC with milliseconds: `2026-03-09T15:30:00.000Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -1,0 +1,158 @@
+"""A call that we have placed, once it is answered: held, or walking a tree, until a side ends it.
+
+Asterisk's news say when the other side has left. A session may begin in the middle of a call: when our
+process has been replaced, Asterisk asks again, and what was asked for goes on from what the row says.
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import structlog
+
+from agi import CallEndedError, Channel, CommandError
+from dialplan.names import VARIABLE_TRIES
+from trunx.domain.call import Call, EndReason
+from trunx.domain.dial import Dial
+from trunx.domain.errors import NotFoundError, UnavailableError
+from trunx.domain.progress import Answered, Ended
+from trunx.domain.records import Line
+from trunx.engine.inbound import Way
+from trunx.engine.nodes import Nodes
+from trunx.engine.opt_out import OptOuts
+from trunx.engine.ports import Dials, IvrLines, Recorder, Sounds, Switch
+from trunx.engine.settling import Settling, moment
+from trunx.engine.speaking import Speaker
+
+log = structlog.get_logger(__name__)
+
+_MACHINES = {"HUMAN": "human", "MACHINE": "machine", "NOTSURE": "unknown"}
+_NEWS_SECONDS = 2.0
+"""After a hangup, how long Asterisk's own news of it are waited for: they know more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Handles the calls that the dialplan hands over with `AGI(agi://.../outbound)`.
+
+    `walking` are the calls that are in a tree: whoever hears of their end waits a moment, so that the last
+    step is told before it.
+    """
+
+    dials: Dials
+    settling: Settling
+    lines: IvrLines
+    opt_outs: OptOuts
+    recorder: Recorder
+    sounds: Sounds
+    switch: Switch
+    walking: set[str] = field(default_factory=set)
+
+    async def __call__(self, channel: Channel) -> None:
+        """One call. Returning without a hangup has the dialplan ask again in a moment."""
+        name = channel.environment().get("agi_uniqueid", "")
+        now = moment()
+        try:
+            await self.settling.settle({name: lambda *_: Answered(now)})
+            call, dial = await self.dials.of_channel(name)
+        except NotFoundError:
+            log.warning("a channel in our outbound context is none of our calls and is ended", channel=name)
+            await channel.hangup()
+            return
+        except UnavailableError as error:
+            log.warning(
+                "an answered call cannot be looked up; Asterisk asks again", call=name, error=str(error)
+            )
+            return
+        if dial is None or call.ended_at is not None:
+            await channel.hangup()
+            return
+        await self._serve(channel, call, dial)
+
+    async def _serve(self, channel: Channel, call: Call, dial: Dial) -> None:
+        passed = (datetime.now(UTC) - (call.answered_at or call.created_at)).total_seconds()
+        reason: EndReason | None = EndReason.ERROR
+        try:
+            async with asyncio.timeout(max(0.0, dial.max_seconds - passed)):
+                reason = await self._with_callee(channel, call, dial)
+        except TimeoutError:
+            reason = EndReason.MAX_DURATION
+        except UnavailableError as error:
+            reason = None
+            log.warning(
+                "an answered call cannot be served; Asterisk asks again", call=call.id, error=str(error)
+            )
+        except CallEndedError:
+            reason = None
+            raise
+        except asyncio.CancelledError:
+            reason = None  # the other side has left, the call was moved, or our process ends
+            raise
+        finally:
+            if reason is None:
+                if channel.hung_up:
+                    self.settling.later(_NEWS_SECONDS, call.id, _left)
+            else:
+                await self._end(channel, call, reason)
+
+    async def _with_callee(self, channel: Channel, call: Call, dial: Dial) -> EndReason:
+        if dial.machine_detection and call.machine is None:
+            await self._detected(channel, call)
+        if dial.send_digits is not None and await channel.get_variable(VARIABLE_TRIES) is None:
+            await channel.exec("SendDTMF", dial.send_digits)
+        if dial.ivr is not None and call.ivr_version is not None:
+            return await self._walk(channel, call, dial.ivr, call.ivr_version)
+        if dial.hold is not None:
+            try:
+                await channel.command("SET MUSIC", "ON", dial.hold)
+            except CommandError as error:
+                log.warning(
+                    "no music for a call that is held", call=call.id, music=dial.hold, error=str(error)
+                )
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets this event")
+
+    async def _detected(self, channel: Channel, call: Call) -> None:
+        found = await channel.get_variable("AMDSTATUS") or ""
+        cause = await channel.get_variable("AMDCAUSE") or ""
+        await self.dials.detected(call.id, _MACHINES.get(found, "unknown"), cause)
+
+    async def _walk(self, channel: Channel, call: Call, ivr: str, version: int) -> EndReason:
+        try:
+            line = await self.lines.line(call.account, ivr, version)
+        except NotFoundError:
+            line = Line(call.account, ivr, version, None)
+        speaker = Speaker(channel, self.sounds, self.recorder, line, call.id)
+        if line.tree is None:
+            log.warning("the IVR of a call that we placed is gone", call=call.id, ivr=ivr)
+            await speaker.say("not-in-service")
+            return EndReason.UNASSIGNED
+        # Who asks not to be called is the one who was called.
+        nodes = Nodes(speaker, self.opt_outs, call.account, call.id, call.to_number)
+        self.walking.add(call.id)
+        try:
+            return await Way(call.id, nodes, self.recorder).walk(line.tree, channel)
+        finally:
+            self.walking.discard(call.id)
+
+    async def _end(self, channel: Channel, call: Call, reason: EndReason) -> None:
+        """The reason first: the news of the hangup must not find another one."""
+        now = moment()
+        if call.ivr is not None:
+            with suppress(UnavailableError):
+                await self.recorder.flush()  # its steps are told before its end
+        await self.settling.surely({call.id: lambda *_: Ended(now, reason=reason)})
+        try:
+            await channel.hangup()
+        except CallEndedError:
+            # A command was cut short, and the connection with it.
+            try:
+                await self.switch.hangup(call.id)
+            except UnavailableError:
+                log.warning("Asterisk ends a call by its own clock", call=call.id)
+
+
+def _left(call: Call, _: Dial | None) -> Ended | None:
+    """What is known of a hangup that Asterisk has told us no news of."""
+    return None if call.ended_at is not None else Ended(moment())
