@@ -25,7 +25,7 @@ from typer.main import get_command
 
 from dialplan import render
 from tests.cli.command import DID, Serving, environment, read_until
-from trunx.adapters.recorder import CLOSE_DEADLINE, MOST_WAITING
+from trunx.adapters.store.recorder import CLOSE_DEADLINE, MOST_WAITING
 from trunx.cli import app
 from trunx.domain.sound import sound_name
 from trunx.settings import PREFIX, Settings

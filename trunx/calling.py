@@ -5,12 +5,12 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from dialplan.names import AGI_PATH_OUTBOUND
-from trunx.adapters.ami import Ami
-from trunx.adapters.database import Database
-from trunx.adapters.dials import Dials
-from trunx.adapters.ivr_lines import IvrLines
-from trunx.adapters.leases import Leases
-from trunx.adapters.redis import RedisServer
+from trunx.adapters.ami.ami import Ami
+from trunx.adapters.cache.leases import Leases
+from trunx.adapters.cache.redis import RedisServer
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.dials import Dials
+from trunx.adapters.store.ivr_lines import IvrLines
 from trunx.domain.gate import Capacity
 from trunx.domain.records import PartState
 from trunx.engine.gatekeeper import Gatekeeper, Trunk

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.peers.ami_stub import AmiStub, ami_stub
-from trunx.adapters.ami import Ami, Pace
+from trunx.adapters.ami.ami import Ami, Pace
 from trunx.domain.channel import Fact, LinkUp, Originate
 
 QUICK = Pace(connect=1.0, boot=1.0, answer=0.3, ping=30.0, pause=0.02, longest_pause=0.05)

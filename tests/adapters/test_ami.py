@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from tests.adapters.ami_on_stub import CALL, QUICK, connected, taken
 from tests.peers.ami_stub import SECRET, ami_stub
-from trunx.adapters.ami import Ami, LoginRefusedError
+from trunx.adapters.ami.ami import Ami, LoginRefusedError
 from trunx.domain.channel import AmiRefusedError, AmiUnknownError, LinkDown, LinkUp
 from trunx.domain.errors import UnavailableError
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tests.peers.asterisk import Asterisk
 from tests.peers.world import World, pbx_and_world
-from trunx.adapters.ami import Ami, LoginRefusedError
-from trunx.adapters.ami_link import Link
+from trunx.adapters.ami.ami import Ami, LoginRefusedError
+from trunx.adapters.ami.link import Link
 from trunx.domain.channel import (
     AmiRefusedError,
     ChannelEnded,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trunx.adapters.ami_facts import Reading
+from trunx.adapters.ami.facts import Reading
 from trunx.domain.channel import ChannelEnded, ChannelRinging, ChannelUp, Fact, OriginateEnded
 
 Event = dict[str, str | list[str]]

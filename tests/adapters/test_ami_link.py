@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.adapters.ami_on_stub import CALL, QUICK, connected, taken
 from tests.peers.ami_stub import SECRET, ami_stub
-from trunx.adapters.ami import Ami
-from trunx.adapters.ami_link import Link
+from trunx.adapters.ami.ami import Ami
+from trunx.adapters.ami.link import Link
 from trunx.domain.channel import (
     AmiRefusedError,
     ChannelRinging,

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from trunx.adapters.account_limits import AccountLimits
-from trunx.adapters.calls import Calls
-from trunx.adapters.database import Database
-from trunx.adapters.dials import Dials
-from trunx.adapters.dids import Dids
-from trunx.adapters.suppressions import Suppressions
-from trunx.adapters.tables import event_heads, now
+from trunx.adapters.store.account_limits import AccountLimits
+from trunx.adapters.store.calls import Calls
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.dials import Dials
+from trunx.adapters.store.dids import Dids
+from trunx.adapters.store.suppressions import Suppressions
+from trunx.adapters.store.tables import event_heads, now
 from trunx.domain.call import Call, EndReason, Status, new_call_id, public_call_id
 from trunx.domain.channel import ChannelEnded, ChannelRinging, ChannelUp
 from trunx.domain.dial import Dial, judged, read

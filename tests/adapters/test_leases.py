@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.adapters.valkey_peer import ValkeyPeer
-from trunx.adapters.leases import Lease, Leases
-from trunx.adapters.redis import open_redis
+from trunx.adapters.cache.leases import Lease, Leases
+from trunx.adapters.cache.redis import open_redis
 from trunx.domain.errors import UnavailableError
 from trunx.domain.gate import Capacity, Full
 
@@ -20,8 +20,8 @@ A, B, TRUNK = "MA1", "MA2", "carrier"
 # Another process of ours, which holds five places of MA1 until it is killed.
 HOLDER = """
 import asyncio, sys
-from trunx.adapters.leases import Lease, Leases
-from trunx.adapters.redis import open_redis
+from trunx.adapters.cache.leases import Lease, Leases
+from trunx.adapters.cache.redis import open_redis
 from trunx.domain.gate import Capacity
 
 async def main():

@@ -14,17 +14,17 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
-from trunx.adapters.accounts import Accounts
-from trunx.adapters.audios import Audios
-from trunx.adapters.calls import Calls
-from trunx.adapters.database import Database
-from trunx.adapters.log import Log, append, tell_calls
-from trunx.adapters.news import News
-from trunx.adapters.recorder import Recorder
-from trunx.adapters.redis import open_redis
-from trunx.adapters.suppressions import Suppressions
-from trunx.adapters.tables import calls, dials, now
-from trunx.adapters.valkey import open_valkey
+from trunx.adapters.cache.redis import open_redis
+from trunx.adapters.cache.valkey import open_valkey
+from trunx.adapters.store.accounts import Accounts
+from trunx.adapters.store.audios import Audios
+from trunx.adapters.store.calls import Calls
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.log import Log, append, tell_calls
+from trunx.adapters.store.news import News
+from trunx.adapters.store.recorder import Recorder
+from trunx.adapters.store.suppressions import Suppressions
+from trunx.adapters.store.tables import calls, dials, now
 from trunx.domain.audio import Audio, AudioStatus, Failure, Source, new_audio_id
 from trunx.domain.call import Call, EndReason, Event, Left, Status, Step, new_call_id, public_call_id
 from trunx.domain.log import EventType, as_json
@@ -305,7 +305,7 @@ def test_the_form_for_the_outside() -> None:
 async def test_events_of_before_there_were_numbers(new_url: str) -> None:
     def upgrade(connection: Connection) -> None:
         config = Config()
-        config.set_main_option("script_location", "trunx.adapters:migrations")
+        config.set_main_option("script_location", "trunx.adapters.store:migrations")
         config.attributes["connection"] = connection
         command.upgrade(config, "0002")
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from trunx.adapters.database import Database
-from trunx.adapters.log import append
-from trunx.adapters.outbox import CLAIM, Outbox
-from trunx.adapters.tables import events, now, webhooks
-from trunx.adapters.webhooks import Webhooks
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.log import append
+from trunx.adapters.store.outbox import CLAIM, Outbox
+from trunx.adapters.store.tables import events, now, webhooks
+from trunx.adapters.store.webhooks import Webhooks
 from trunx.domain.call import Event
 from trunx.domain.errors import InvalidCursorError, NotFoundError
 from trunx.domain.records import Page

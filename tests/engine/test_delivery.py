@@ -18,15 +18,15 @@ from aiohttp import web
 from sqlalchemy import update
 
 from tests.peers.receiver import Receiver, thanks
-from trunx.adapters.accounts import Accounts
-from trunx.adapters.database import Database
-from trunx.adapters.log import append
-from trunx.adapters.news import News
-from trunx.adapters.outbox import Outbox
+from trunx.adapters.cache.valkey import open_valkey
 from trunx.adapters.post import Post
-from trunx.adapters.tables import deliveries, now, webhooks
-from trunx.adapters.valkey import open_valkey
-from trunx.adapters.webhooks import Webhooks
+from trunx.adapters.store.accounts import Accounts
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.log import append
+from trunx.adapters.store.news import News
+from trunx.adapters.store.outbox import Outbox
+from trunx.adapters.store.tables import deliveries, now, webhooks
+from trunx.adapters.store.webhooks import Webhooks
 from trunx.domain import webhook as rules
 from trunx.domain.call import Event
 from trunx.domain.records import Page
@@ -336,11 +336,11 @@ async def test_two_processes_share_the_endpoints(sending: Sending, receiver: Rec
 
 _PROGRAM = """
 import asyncio, sys
-from trunx.adapters.database import Database
-from trunx.adapters.news import News
-from trunx.adapters.outbox import Outbox
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.news import News
+from trunx.adapters.store.outbox import Outbox
 from trunx.adapters.post import Post
-from trunx.adapters.redis import open_redis
+from trunx.adapters.cache.redis import open_redis
 from trunx.engine.delivery import Deliverer
 async def main():
     async with (Database.open(sys.argv[1]) as database, open_redis(sys.argv[2]) as redis,

@@ -15,13 +15,13 @@ import pytest
 
 from tests.engine.conftest import Engine
 from tests.peers.ami_stub import AmiStub, ami_stub
-from trunx.adapters.ami import Ami
-from trunx.adapters.ami import Pace as LinkPace
-from trunx.adapters.calls import Calls
-from trunx.adapters.dials import Dials
-from trunx.adapters.ivr_lines import IvrLines
-from trunx.adapters.leases import Leases
-from trunx.adapters.redis import open_redis
+from trunx.adapters.ami.ami import Ami
+from trunx.adapters.ami.ami import Pace as LinkPace
+from trunx.adapters.cache.leases import Leases
+from trunx.adapters.cache.redis import open_redis
+from trunx.adapters.store.calls import Calls
+from trunx.adapters.store.dials import Dials
+from trunx.adapters.store.ivr_lines import IvrLines
 from trunx.domain.call import Call, EndReason, Status, new_call_id
 from trunx.domain.dial import Wanted
 from trunx.domain.gate import Capacity

@@ -17,8 +17,8 @@ from tests.journeys.listening import Shelf
 from tests.journeys.scene import Asterisks, Scene, opened
 from tests.journeys.server import Trunx, eventually, left
 from tests.peers.ami import Watch
-from trunx.adapters.account_limits import AccountLimits
-from trunx.adapters.database import Database
+from trunx.adapters.store.account_limits import AccountLimits
+from trunx.adapters.store.database import Database
 from trunx.domain.gate import Capacity, Limits
 
 _numbers = itertools.count()

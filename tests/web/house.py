@@ -17,31 +17,31 @@ from yarl import URL
 from tests.peers.ami_stub import AmiStub, ami_stub
 from tests.peers.elevenlabs import KEY
 from tests.peers.names import Names
-from trunx.adapters.accounts import Accounts
-from trunx.adapters.ami import Ami
-from trunx.adapters.audios import Audios
-from trunx.adapters.calls import Calls
-from trunx.adapters.database import Database
-from trunx.adapters.dials import Dials
-from trunx.adapters.dids import Dids
-from trunx.adapters.elevenlabs import Deadlines, ElevenLabs
-from trunx.adapters.idempotency import IdempotencyKeys
-from trunx.adapters.ivr_lines import IvrLines
-from trunx.adapters.ivrs import Ivrs
-from trunx.adapters.leases import Leases
-from trunx.adapters.local_voice import LocalVoice
-from trunx.adapters.log import Log
-from trunx.adapters.news import News
+from trunx.adapters.ami.ami import Ami
+from trunx.adapters.cache.leases import Leases
+from trunx.adapters.cache.published import Published
+from trunx.adapters.cache.redis import RedisServer
+from trunx.adapters.cache.valkey import open_valkey
+from trunx.adapters.hosts.sound_folder import SoundFolder
+from trunx.adapters.hosts.staging import Staging
 from trunx.adapters.post import Post
-from trunx.adapters.published import Published
-from trunx.adapters.recorder import Recorder
-from trunx.adapters.redis import RedisServer
-from trunx.adapters.sound_folder import SoundFolder
-from trunx.adapters.staging import Staging
-from trunx.adapters.studio import Studio
-from trunx.adapters.suppressions import Suppressions
-from trunx.adapters.valkey import open_valkey
-from trunx.adapters.webhooks import Webhooks
+from trunx.adapters.store.accounts import Accounts
+from trunx.adapters.store.audios import Audios
+from trunx.adapters.store.calls import Calls
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.dials import Dials
+from trunx.adapters.store.dids import Dids
+from trunx.adapters.store.idempotency import IdempotencyKeys
+from trunx.adapters.store.ivr_lines import IvrLines
+from trunx.adapters.store.ivrs import Ivrs
+from trunx.adapters.store.log import Log
+from trunx.adapters.store.news import News
+from trunx.adapters.store.recorder import Recorder
+from trunx.adapters.store.suppressions import Suppressions
+from trunx.adapters.store.webhooks import Webhooks
+from trunx.adapters.studio.studio import Studio
+from trunx.adapters.voices.elevenlabs import Deadlines, ElevenLabs
+from trunx.adapters.voices.local import LocalVoice
 from trunx.domain.account import new_secret
 from trunx.domain.gate import Capacity
 from trunx.engine.gatekeeper import Gatekeeper, Trunk

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from tests.web.house import Client, House, serving
-from trunx.adapters.log import append
+from trunx.adapters.store.log import append
 from trunx.domain.call import Event, new_call_id
 from trunx.web.application import create_application
 

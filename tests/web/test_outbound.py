@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tests.peers.ami_stub import Block
 from tests.web.house import Client, House, new_did, placing, serving
-from trunx.adapters.account_limits import AccountLimits
-from trunx.adapters.database import Database
-from trunx.adapters.valkey import open_valkey
+from trunx.adapters.cache.valkey import open_valkey
+from trunx.adapters.store.account_limits import AccountLimits
+from trunx.adapters.store.database import Database
 from trunx.domain.gate import Capacity, Limits
 from trunx.web.application import create_application
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.web.house import Client, House
-from trunx.adapters.webhooks import Webhooks
+from trunx.adapters.store.webhooks import Webhooks
 from trunx.domain.call import Event
 from trunx.engine import log_ports
 

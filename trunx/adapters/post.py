@@ -26,7 +26,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from standardwebhooks import Webhook
 
-from trunx.adapters.tables import now
+from trunx.adapters.store.tables import now
 from trunx.domain.webhook import Outcome, RefusedAddressError, check_address, check_host, check_url
 
 DEADLINE = 15.0  # seconds for the whole of one request

@@ -10,8 +10,8 @@ from datetime import time
 
 from rich.table import Table
 
-from trunx.adapters.account_limits import AccountLimits
-from trunx.adapters.accounts import Accounts
+from trunx.adapters.store.account_limits import AccountLimits
+from trunx.adapters.store.accounts import Accounts
 from trunx.cli.terminal import StopError, opened, out, quiet, read_settings
 from trunx.domain.gate import Hours, Limits
 from trunx.domain.number import is_country

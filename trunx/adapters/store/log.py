@@ -1,0 +1,130 @@
+"""The accounts' log: events are written inside the transaction of the change that they tell.
+
+`append`, `tell_calls` and `tell_suppressions` belong at the end of a transaction: they hold the accounts'
+heads until its commit, which is what makes an account's events appear one after the other and without a gap.
+Who waits for news hears of the commit by itself (`news.py`).
+"""
+
+import json
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+from pydantic_core import to_json
+from sqlalchemy import Row, TextClause, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.log_sql import Statements, statements
+from trunx.adapters.store.news import Bell, News, tell
+from trunx.adapters.store.tables import event_heads, events, milliseconds
+from trunx.domain.call import Event
+from trunx.domain.records import Suppression
+
+
+class Written(NamedTuple):
+    """An event as it is written. Of one call's events that are written together the smaller `place` is told
+    first; a step's is twice its number.
+    """
+
+    account: str
+    id: str
+    call: str | None
+    place: int
+    type: str
+    ms: int
+    data: str
+
+
+async def append(connection: AsyncConnection, told: Sequence[Event]) -> None:
+    """Writes events; one whose `id` is in the log already is left out, and one without gets one."""
+    if not told:
+        return
+    named = {event.id or f"{event.call or 'event'}:{secrets.token_hex(10)}": event for event in told}
+    rows = [
+        Written(event.account, name, event.call, place, event.type, milliseconds(event.at), _text(event.data))
+        for place, (name, event) in enumerate(named.items())
+    ]
+    accounts = {event.account for event in told}
+    await _write(connection, accounts, _statements(connection).given, {"rows": _text(rows)})
+
+
+async def tell_calls(
+    connection: AsyncConnection, calls: Mapping[str, int | None], rows: Sequence[Written] = ()
+) -> None:
+    """Writes what has not been told yet of calls (by id), as their rows are now: the present state, and each
+    step from the one whose number is given. `rows` are told among these.
+    """
+    if not calls and not rows:
+        return
+    asked = {"calls": _text(calls), "rows": _text(rows)}
+    held = await connection.execute(_statements(connection).hold_of_calls, asked)
+    await _write_held(connection, held.scalars().all(), _statements(connection).of_calls, asked)
+
+
+async def tell_suppressions(connection: AsyncConnection, added: Sequence[Suppression]) -> None:
+    """Writes which of the entries are new; one that stood before is not told."""
+    rows = list(
+        dict.fromkeys((entry.account, entry.number, milliseconds(entry.created_at)) for entry in added)
+    )
+    accounts = {entry.account for entry in added}
+    await _write(connection, accounts, _statements(connection).of_suppressions, {"rows": _text(rows)})
+
+
+async def _write(
+    connection: AsyncConnection, accounts: Collection[str], statement: TextClause, values: dict[str, str]
+) -> None:
+    asked = {"accounts": _text([[account] for account in accounts])}
+    held = await connection.execute(_statements(connection).hold, asked)
+    await _write_held(connection, held.scalars().all(), statement, values)
+
+
+async def _write_held(
+    connection: AsyncConnection, accounts: Sequence[str], statement: TextClause, values: dict[str, str]
+) -> None:
+    if (await connection.execute(statement, values)).rowcount:
+        asked = {"accounts": _text([[account] for account in accounts])}
+        await connection.execute(_statements(connection).raise_heads, asked)
+        tell(connection, accounts)
+
+
+def _statements(connection: AsyncConnection) -> Statements:
+    return statements(is_sqlite=connection.dialect.name == "sqlite")
+
+
+def _text(value: object) -> str:
+    return to_json(value).decode()
+
+
+class Log:
+    """Fulfils the port of the same name."""
+
+    def __init__(self, database: Database, news: News) -> None:
+        self._database = database
+        self._news = news
+
+    async def read(self, account: str, after: int, limit: int) -> Sequence[Event]:
+        query = (
+            select(events)
+            .where(events.c.account == account, events.c.seq > after)
+            .order_by(events.c.seq)
+            .limit(limit)
+        )
+        async with self._database.reading() as connection:
+            return [read(row) for row in await connection.execute(query)]
+
+    async def head(self, account: str) -> int:
+        query = select(event_heads.c.seq).where(event_heads.c.account == account)
+        async with self._database.reading() as connection:
+            return (await connection.execute(query)).scalar() or 0
+
+    def listening(self, account: str) -> AbstractContextManager[Bell]:
+        return self._news.listening(account)
+
+
+def read(row: Row[Any] | Mapping[str, Any]) -> Event:
+    """An event from its row."""
+    # SQLAlchemy's public name for a row as a mapping.
+    fields = row._mapping if isinstance(row, Row) else row  # noqa: SLF001
+    return Event(**{**fields, "data": json.loads(fields["data"])})
