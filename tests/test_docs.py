@@ -19,7 +19,7 @@ from typer.main import get_command
 from dialplan import render
 from tests.cli.command import DID, Serving
 from tests.pages import KEY, ROOT, answered, ask, blocks, make_run, paste, table
-from trunx.adapters.recorder import CLOSE_DEADLINE, MOST_WAITING
+from trunx.adapters.store.recorder import CLOSE_DEADLINE, MOST_WAITING
 from trunx.cli import app
 from trunx.domain.sound import sound_name
 from trunx.settings import Settings, variable

@@ -14,12 +14,14 @@ from tests.adapters.recordings import speech, written
 from tests.cli.command import Serving
 from tests.pages import ROOT, blocks, make_run, paste, table
 from tests.peers.ssh import OpenSsh
-from trunx.adapters import mastering, sound_lint, staging
-from trunx.adapters.decoding import READABLE
-from trunx.adapters.elevenlabs import _TRIES, Deadlines
-from trunx.adapters.elevenlabs_answers import _CODES, Again
-from trunx.adapters.hosts import parse
-from trunx.adapters.supply import _LONGEST_BACKOFF, LOOKED_THROUGH_EVERY
+from trunx.adapters.hosts import staging
+from trunx.adapters.hosts.host import parse
+from trunx.adapters.hosts.supply import _LONGEST_BACKOFF, LOOKED_THROUGH_EVERY
+from trunx.adapters.studio import lint as sound_lint
+from trunx.adapters.studio import mastering
+from trunx.adapters.studio.decoding import READABLE
+from trunx.adapters.voices.answers import _CODES, Again
+from trunx.adapters.voices.elevenlabs import _TRIES, Deadlines
 from trunx.domain.speech import PROMPT_CHARACTERS
 from trunx.engine.library import PATIENCE
 from trunx.settings import Settings

@@ -17,24 +17,24 @@ from aiohttp import web
 import agi
 from sounds import ENGINE
 from trunx import demo
-from trunx.adapters.accounts import Accounts
-from trunx.adapters.audios import Audios
-from trunx.adapters.calls import Calls
-from trunx.adapters.database import Database
-from trunx.adapters.dids import Dids
-from trunx.adapters.idempotency import IdempotencyKeys
-from trunx.adapters.ivrs import Ivrs
-from trunx.adapters.journal import Journal
-from trunx.adapters.local_voice import LocalVoice
-from trunx.adapters.published import Published
-from trunx.adapters.recorder import Recorder
-from trunx.adapters.redis import RedisServer, open_redis
-from trunx.adapters.sound_folder import SoundFolder, SoundFolders
-from trunx.adapters.staging import Staging
-from trunx.adapters.studio import Limits as StudioLimits
-from trunx.adapters.studio import Studio
-from trunx.adapters.suppressions import Suppressions
-from trunx.adapters.valkey import open_valkey
+from trunx.adapters.cache.published import Published
+from trunx.adapters.cache.redis import RedisServer, open_redis
+from trunx.adapters.cache.valkey import open_valkey
+from trunx.adapters.hosts.sound_folder import SoundFolder, SoundFolders
+from trunx.adapters.hosts.staging import Staging
+from trunx.adapters.store.accounts import Accounts
+from trunx.adapters.store.audios import Audios
+from trunx.adapters.store.calls import Calls
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.dids import Dids
+from trunx.adapters.store.idempotency import IdempotencyKeys
+from trunx.adapters.store.ivrs import Ivrs
+from trunx.adapters.store.journal import Journal
+from trunx.adapters.store.recorder import Recorder
+from trunx.adapters.store.suppressions import Suppressions
+from trunx.adapters.studio.studio import Limits as StudioLimits
+from trunx.adapters.studio.studio import Studio
+from trunx.adapters.voices.local import LocalVoice
 from trunx.domain.account import new_secret
 from trunx.domain.errors import UnavailableError
 from trunx.engine.inbound import Inbound
@@ -276,7 +276,7 @@ async def provider(settings: Settings, studio: Studio) -> AsyncIterator[Provider
         yield LocalVoice(studio.speak_local)
         return
     # Its SDK takes a second to load, which nobody else need wait for.
-    from trunx.adapters.elevenlabs import VOICE, ElevenLabs  # noqa: PLC0415
+    from trunx.adapters.voices.elevenlabs import VOICE, ElevenLabs  # noqa: PLC0415
 
     try:
         vendor = ElevenLabs(

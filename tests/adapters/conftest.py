@@ -9,9 +9,9 @@ from sqlalchemy import update
 
 from tests.adapters.valkey_peer import ValkeyPeer
 from tests.peers.postgres import Postgres
-from trunx.adapters.accounts import Accounts
-from trunx.adapters.database import Database
-from trunx.adapters.tables import metadata, revisions
+from trunx.adapters.store.accounts import Accounts
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.tables import metadata, revisions
 
 _names = (f"t{number}" for number in itertools.count())
 

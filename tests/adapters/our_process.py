@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 from tests.adapters.valkey_peer import ValkeyPeer
 from tests.adapters.waiting import until
-from trunx.adapters.database import Database
-from trunx.adapters.published import Published
-from trunx.adapters.redis import open_redis
+from trunx.adapters.cache.published import Published
+from trunx.adapters.cache.redis import open_redis
+from trunx.adapters.store.database import Database
 
 
 @asynccontextmanager

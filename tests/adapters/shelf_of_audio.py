@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
-from trunx.adapters.audios import Audios
-from trunx.adapters.database import Database
-from trunx.adapters.tables import now, sounds
+from trunx.adapters.store.audios import Audios
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.tables import now, sounds
 from trunx.domain.audio import Audio, AudioStatus, Failure, Sound, SoundWarning, Source, new_audio_id
 
 _BEGAN = now()

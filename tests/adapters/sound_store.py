@@ -13,10 +13,10 @@ from sqlalchemy import delete
 
 from sounds import ENGINE
 from tests.peers.ssh import SshPeer
-from trunx.adapters.database import Database
-from trunx.adapters.sound_folder import SoundFolder
-from trunx.adapters.staging import Staging
-from trunx.adapters.tables import now, sounds
+from trunx.adapters.hosts.sound_folder import SoundFolder
+from trunx.adapters.hosts.staging import Staging
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.tables import now, sounds
 from trunx.domain.audio import StagingState
 
 SIZES = {".ulaw": 40_000, ".alaw": 40_000, ".sln16": 120_000, ".wav": 120_044}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from trunx.adapters.accounts import Accounts
-from trunx.adapters.database import Database
+from trunx.adapters.store.accounts import Accounts
+from trunx.adapters.store.database import Database
 from trunx.domain.errors import ExistsError, NotFoundError
 from trunx.engine import ports
 

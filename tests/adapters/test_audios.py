@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import select
 
 from tests.adapters.shelf_of_audio import AudioShelf, sound
-from trunx.adapters.audios import Audios
-from trunx.adapters.database import Database
-from trunx.adapters.ivrs import Ivrs
-from trunx.adapters.tables import dids, ivr_audio
-from trunx.adapters.truth import Truth
+from trunx.adapters.store.audios import Audios
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.ivrs import Ivrs
+from trunx.adapters.store.tables import dids, ivr_audio
+from trunx.adapters.store.truth import Truth
 from trunx.domain.audio import Audio, AudioStatus, Source, Use, new_audio_id
 from trunx.domain.errors import NotFoundError
 from trunx.domain.records import Page

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from trunx.adapters.calls import Calls
-from trunx.adapters.database import Database
-from trunx.adapters.recorder import Recorder
+from trunx.adapters.store.calls import Calls
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.recorder import Recorder
 from trunx.domain.call import Call, Status
 from trunx.domain.errors import NotFoundError
 from trunx.domain.records import CallFilter, Page

@@ -21,10 +21,10 @@ from structlog.testing import capture_logs
 
 from tests.adapters.shelf_of_audio import AudioShelf, sound
 from tests.peers.postgres import Postgres
-from trunx.adapters.accounts import Accounts
-from trunx.adapters.database import Database, SchemaError
-from trunx.adapters.tables import accounts, dids, ivr_audio, ivr_versions, ivrs, metadata, now
-from trunx.adapters.truth import Truth
+from trunx.adapters.store.accounts import Accounts
+from trunx.adapters.store.database import Database, SchemaError
+from trunx.adapters.store.tables import accounts, dids, ivr_audio, ivr_versions, ivrs, metadata, now
+from trunx.adapters.store.truth import Truth
 from trunx.domain.errors import UnavailableError
 from trunx.engine.ports import Part
 
@@ -45,7 +45,7 @@ async def test_trees_of_before_there_was_audio(new_url: str) -> None:
 
     def upgrade(connection: Connection) -> None:
         config = Config()
-        config.set_main_option("script_location", "trunx.adapters:migrations")
+        config.set_main_option("script_location", "trunx.adapters.store:migrations")
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
 
@@ -109,7 +109,7 @@ async def test_it_says_how_it_is(database: Database) -> None:
 async def test_two_processes_start_at_once(new_url: str) -> None:
     program = f"""
 import asyncio
-from trunx.adapters.database import Database
+from trunx.adapters.store.database import Database
 async def main():
     async with Database.open({new_url!r}) as database:
         print("at once", flush=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tests.adapters.malformed import MALFORMED, MOST_BYTES, MOST_SECONDS
 from tests.adapters.recordings import speech, written
-from trunx.adapters.decoding import Recording
+from trunx.adapters.studio.decoding import Recording
 from trunx.domain.audio import UnusableSoundError
 
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from trunx.adapters.database import Database
-from trunx.adapters.dids import Dids
-from trunx.adapters.ivrs import Ivrs
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.dids import Dids
+from trunx.adapters.store.ivrs import Ivrs
 from trunx.domain.errors import ExistsError, NotFoundError, OwnedByAnotherError
 from trunx.domain.records import Did, Page
 from trunx.engine import ports

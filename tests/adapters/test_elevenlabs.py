@@ -14,7 +14,7 @@ import soundfile as sf
 
 from tests.peers.elevenlabs import GEORGE, KEY, ElevenLabsPeer
 from tests.peers.elevenlabs_troubles import Trouble, spoken
-from trunx.adapters.elevenlabs import Deadlines, ElevenLabs
+from trunx.adapters.voices.elevenlabs import Deadlines, ElevenLabs
 from trunx.domain.audio import SpeechError
 from trunx.domain.errors import UnavailableError
 

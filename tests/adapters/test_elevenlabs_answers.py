@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.peers.elevenlabs_troubles import spoken
-from trunx.adapters.elevenlabs_answers import Again, Fault, Pcm, fault_of, sound_of
+from trunx.adapters.voices.answers import Again, Fault, Pcm, fault_of, sound_of
 
 SECRET = "sk_secret"
 WORDS = "Thank you for calling. Please hold."

@@ -10,7 +10,7 @@ import soundfile as sf
 from tests.adapters.waiting import until
 from tests.peers.elevenlabs import GEORGE, RACHEL, SARAH, ElevenLabsPeer, FakeVoice
 from tests.peers.elevenlabs_troubles import spoken
-from trunx.adapters.elevenlabs import Deadlines, ElevenLabs
+from trunx.adapters.voices.elevenlabs import Deadlines, ElevenLabs
 from trunx.domain.audio import SpeechError
 
 TEXT = "Thank you for calling."

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.adapters.recordings import Signal, noise
-from trunx.adapters.filtering import Section, filtered, high_pass
-from trunx.adapters.loudness import _weighting
+from trunx.adapters.studio.filtering import Section, filtered, high_pass
+from trunx.adapters.studio.loudness import _weighting
 
 
 def _recurred(signal: Signal, sections: list[Section]) -> list[float]:

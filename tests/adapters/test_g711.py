@@ -5,7 +5,7 @@ from io import BytesIO
 import numpy as np
 import soundfile as sf
 
-from trunx.adapters import g711
+from trunx.adapters.studio import g711
 
 EVERY = np.arange(-32_768, 32_768).astype(np.int16)
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from trunx.adapters.database import Database
-from trunx.adapters.idempotency import IdempotencyKeys
-from trunx.adapters.tables import idempotency, now
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.idempotency import IdempotencyKeys
+from trunx.adapters.store.tables import idempotency, now
 from trunx.domain.idempotency import Answer, Claimed, InProgress, OtherBody
 from trunx.engine import ports
 

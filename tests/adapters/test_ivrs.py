@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from trunx.adapters.database import Database
-from trunx.adapters.dids import Dids
-from trunx.adapters.ivrs import Ivrs
-from trunx.adapters.tables import dids, ivr_versions
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.dids import Dids
+from trunx.adapters.store.ivrs import Ivrs
+from trunx.adapters.store.tables import dids, ivr_versions
 from trunx.domain.errors import (
     AssignedError,
     ExistsError,

@@ -11,9 +11,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.adapters.waiting import until
-from trunx.adapters.database import Database
-from trunx.adapters.journal import Journal
-from trunx.adapters.suppressions import Suppressions
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.journal import Journal
+from trunx.adapters.store.suppressions import Suppressions
 from trunx.domain.errors import UnavailableError
 from trunx.domain.records import Page, Suppression
 from trunx.engine import ports
@@ -149,7 +149,7 @@ async def test_a_process_killed_while_it_writes_loses_nothing_it_confirmed(
     program = f"""
 import asyncio, datetime
 from pathlib import Path
-from trunx.adapters.journal import Journal
+from trunx.adapters.store.journal import Journal
 from trunx.domain.records import Suppression
 async def main():
     journal = Journal(Path({str(path)!r}))

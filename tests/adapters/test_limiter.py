@@ -5,7 +5,7 @@ import pytest
 import soxr
 
 from tests.adapters.recordings import Signal, sine, speech
-from trunx.adapters.limiter import limited, true_peaks
+from trunx.adapters.studio.limiter import limited, true_peaks
 
 RATE = 16_000
 

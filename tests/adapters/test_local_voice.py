@@ -12,8 +12,8 @@ from hibari import Hibari
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunx.adapters import local_voice
-from trunx.adapters.local_voice import LocalVoice
+from trunx.adapters.voices import local as local_voice
+from trunx.adapters.voices.local import LocalVoice
 from trunx.domain.audio import SpeechError, UnusableSoundError, VoiceInfo
 
 CONTRACT = (
@@ -137,7 +137,7 @@ async def test_what_the_model_finds_nothing_in_is_the_texts_fault(tmp_path: Path
 
 def test_the_server_does_not_load_the_model() -> None:
     code = (
-        "import sys; from trunx.adapters.local_voice import LocalVoice; LocalVoice(None);"
+        "import sys; from trunx.adapters.voices.local import LocalVoice; LocalVoice(None);"
         "print(sorted({'hibari', 'numpy', 'onnxruntime'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.adapters.recordings import noise, sine
-from trunx.adapters.loudness import Loudness, _weighting
+from trunx.adapters.studio.loudness import Loudness, _weighting
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000])

@@ -19,9 +19,9 @@ from tests.adapters.recordings import (
     third_octaves,
     written,
 )
-from trunx.adapters.loudness import Loudness
-from trunx.adapters.mastering import master
-from trunx.adapters.studio_jobs import Master, Mastered
+from trunx.adapters.studio.jobs import Master, Mastered
+from trunx.adapters.studio.loudness import Loudness
+from trunx.adapters.studio.mastering import master
 from trunx.domain.audio import UnusableSoundError
 
 

@@ -8,9 +8,9 @@ from tests.adapters.shelf_of_audio import AudioShelf, sound
 from tests.adapters.valkey_peer import ValkeyPeer
 from tests.adapters.waiting import until
 from tests.peers.postgres import Postgres
-from trunx.adapters.accounts import Accounts
-from trunx.adapters.database import Database
-from trunx.adapters.ivrs import Ivrs
+from trunx.adapters.store.accounts import Accounts
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.ivrs import Ivrs
 from trunx.domain.records import Line
 
 DID, SECOND, THIRD = "+19495551234", "+19495550000", "+19495550001"

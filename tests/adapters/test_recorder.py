@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 
 from tests.adapters.waiting import until
 from tests.peers.postgres import Postgres
-from trunx.adapters.accounts import Accounts
-from trunx.adapters.calls import Calls
-from trunx.adapters.database import Database
-from trunx.adapters.recorder import MOST_WAITING, Recorder
+from trunx.adapters.store.accounts import Accounts
+from trunx.adapters.store.calls import Calls
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.recorder import MOST_WAITING, Recorder
 from trunx.domain.call import Call, EndReason, Event, Left, Status, Step, new_call_id, public_call_id
 from trunx.domain.records import CallFilter, Page
 from trunx.engine import ports

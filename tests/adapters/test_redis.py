@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.adapters.valkey_peer import ValkeyPeer
-from trunx.adapters.redis import FAILURES, open_redis
+from trunx.adapters.cache.redis import FAILURES, open_redis
 from trunx.engine.ports import Part
 
 

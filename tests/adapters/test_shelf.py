@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.adapters.valkey_peer import ValkeyPeer
-from trunx.adapters.redis import open_redis
-from trunx.adapters.shelf import Shelf, decode, encode
+from trunx.adapters.cache.redis import open_redis
+from trunx.adapters.cache.shelf import Shelf, decode, encode
 from trunx.domain.records import Published
 
 _DIDS = ["+19490000001", "+19490000002", "+19490000003"]

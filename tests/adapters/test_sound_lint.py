@@ -9,8 +9,8 @@ import pytest
 import soxr
 
 from tests.adapters.recordings import Signal, noise, sine, speech, written
-from trunx.adapters.mastering import master
-from trunx.adapters.studio_jobs import Master
+from trunx.adapters.studio.jobs import Master
+from trunx.adapters.studio.mastering import master
 
 RATE = 16_000
 

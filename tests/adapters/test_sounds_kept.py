@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import select
 
 from tests.adapters.shelf_of_audio import AudioShelf, sound
-from trunx.adapters.audios import Audios
-from trunx.adapters.database import Database
-from trunx.adapters.recorder import Recorder
-from trunx.adapters.tables import now, spoken
+from trunx.adapters.store.audios import Audios
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.recorder import Recorder
+from trunx.adapters.store.tables import now, spoken
 from trunx.domain.audio import Sound
 from trunx.domain.call import Call, Status, new_call_id, public_call_id
 from trunx.engine import ports

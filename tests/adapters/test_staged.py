@@ -3,9 +3,9 @@
 import pytest
 
 from sounds import ENGINE
-from trunx.adapters.database import Database
-from trunx.adapters.staged import StagedSounds
-from trunx.adapters.tables import now, sounds
+from trunx.adapters.hosts.staged import StagedSounds
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.tables import now, sounds
 from trunx.domain.audio import Staged, StagingState
 
 PROMPTS = [prompt.sound for prompt in ENGINE.values()]

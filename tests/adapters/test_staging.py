@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from tests.adapters.sound_store import PROMPTS, SoundStore, StagingOpener, found, problem_with, until_state
 from tests.adapters.waiting import until
 from tests.peers.ssh import AsyncSsh, OpenSsh, SshPeer, started
-from trunx.adapters.database import Database
-from trunx.adapters.staging import Staging
+from trunx.adapters.hosts.staging import Staging
+from trunx.adapters.store.database import Database
 from trunx.domain.audio import Staged, StagingState
 from trunx.domain.errors import UnavailableError
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from tests.adapters.sound_store import PROMPTS, SoundStore, StagingOpener, found, problem_with, until_state
 from tests.adapters.waiting import until
 from tests.peers.ssh import AsyncSsh, DeafHost, OpenSsh, SshPeer, started
-from trunx.adapters.database import Database
+from trunx.adapters.store.database import Database
 from trunx.domain.audio import StagingState
 
 

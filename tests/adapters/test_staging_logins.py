@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.peers.ssh import AsyncSsh, OpenSsh, SshPeer, ssh_agent
-from trunx.adapters.hosts import UnreachableError, parse
-from trunx.adapters.sftp_host import SftpHost
+from trunx.adapters.hosts.host import UnreachableError, parse
+from trunx.adapters.hosts.sftp import SftpHost
 
 
 @pytest.fixture(params=["asyncssh", "openssh"])

@@ -12,9 +12,9 @@ import soundfile as sf
 
 from tests.adapters.malformed import MALFORMED, MOST_BYTES, MOST_SECONDS
 from tests.adapters.recordings import heard, sine, speech, written
-from trunx.adapters.loudness import Loudness
-from trunx.adapters.sound_folder import SoundFolder
-from trunx.adapters.studio import ENDINGS, Limits, Studio
+from trunx.adapters.hosts.sound_folder import SoundFolder
+from trunx.adapters.studio.loudness import Loudness
+from trunx.adapters.studio.studio import ENDINGS, Limits, Studio
 from trunx.domain.audio import UnusableSoundError
 from trunx.domain.errors import NotFoundError, UnavailableError
 

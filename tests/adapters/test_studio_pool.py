@@ -17,8 +17,8 @@ from structlog.testing import capture_logs
 
 from tests.adapters.recordings import speech, written
 from tests.adapters.waiting import until
-from trunx.adapters.studio_jobs import Master, Speak
-from trunx.adapters.studio_pool import RefusedError, WorkerLostError, Workers
+from trunx.adapters.studio.jobs import Master, Speak
+from trunx.adapters.studio.pool import RefusedError, WorkerLostError, Workers
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ async def test_the_local_voice_speaks_in_a_worker(tmp_path: Path) -> None:
 
 async def test_a_worker_ends_with_its_input_in_the_middle_of_a_job(endless: Path) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "trunx.adapters.studio_worker"), stdin=PIPE
+        *(sys.executable, "-m", "trunx.adapters.studio.worker"), stdin=PIPE
     )
     assert process.stdin is not None
     process.stdin.write(_job(endless).model_dump_json().encode() + b"\n")
@@ -159,7 +159,7 @@ async def test_a_worker_ends_with_its_input_in_the_middle_of_a_job(endless: Path
 
 async def test_a_worker_takes_no_job_that_it_does_not_know() -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "trunx.adapters.studio_worker"), stdin=PIPE, stdout=PIPE, stderr=PIPE
+        *(sys.executable, "-m", "trunx.adapters.studio.worker"), stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
     out, said = await asyncio.wait_for(_told(process, b'{"kind": "sing", "words": "la"}\n'), 10)
     assert out == b""
@@ -183,8 +183,8 @@ async def test_workers_end_when_our_process_is_killed(endless: Path) -> None:
     program = f"""
 import asyncio
 from pathlib import Path
-from trunx.adapters.studio_jobs import Master
-from trunx.adapters.studio_pool import Workers
+from trunx.adapters.studio.jobs import Master
+from trunx.adapters.studio.pool import Workers
 async def main():
     async with Workers(1) as workers:
         job = Master(source=Path({str(endless)!r}), scratch=Path("/nowhere"), most_bytes=1, most_seconds=1)

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from trunx.adapters.database import Database
-from trunx.adapters.suppressions import Suppressions
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.suppressions import Suppressions
 from trunx.domain.errors import NotFoundError
 from trunx.domain.records import Page, Suppression
 from trunx.engine import ports

@@ -12,8 +12,8 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.adapters.waiting import until
-from trunx.adapters.redis import FAILURES
-from trunx.adapters.valkey import ValkeyError, open_valkey
+from trunx.adapters.cache.redis import FAILURES
+from trunx.adapters.cache.valkey import ValkeyError, open_valkey
 
 
 async def _pid(client: Redis) -> int:
@@ -55,7 +55,7 @@ async def test_it_ends_when_our_process_is_killed(tmp_path: Path) -> None:
     program = f"""
 import asyncio
 from pathlib import Path
-from trunx.adapters.valkey import open_valkey
+from trunx.adapters.cache.valkey import open_valkey
 async def main():
     async with open_valkey(Path({str(tmp_path / "run")!r})) as server:
         print((await server.client.info("server"))["process_id"], flush=True)

@@ -25,7 +25,7 @@ from agi.caller import Caller, Happening, Playing, Ring
 from dialplan.names import VARIABLE_DID
 from tests.bench.studio import Contest, contests, recorded
 from tests.bench.watched import Lateness
-from trunx.adapters.sound_folder import SoundFolder
+from trunx.adapters.hosts.sound_folder import SoundFolder
 from trunx.demo import DID
 
 _KEY = "tk_live_" + "7" * 48

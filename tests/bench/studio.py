@@ -20,7 +20,7 @@ import soundfile as sf
 
 from tests.adapters.recordings import speech
 from tests.bench.measure import processors
-from trunx.adapters.studio_jobs import REPLIES, Done, Job, Master
+from trunx.adapters.studio.jobs import REPLIES, Done, Job, Master
 
 RATE = 44_100
 _BLOCK = 10 * RATE
@@ -128,7 +128,7 @@ class _Worker:
 
 @contextmanager
 def _worker() -> Iterator[_Worker]:
-    command = ["taskset", "-c", str(processors()[0]), sys.executable, "-m", "trunx.adapters.studio_worker"]
+    command = ["taskset", "-c", str(processors()[0]), sys.executable, "-m", "trunx.adapters.studio.worker"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         yield _Worker(process)
 

@@ -15,18 +15,18 @@ import pytest_asyncio
 from agi import Server
 from agi.caller import Caller, Happening, Playing, Ring, Waiting
 from sounds import ENGINE
-from trunx.adapters.accounts import Accounts
-from trunx.adapters.calls import Calls
-from trunx.adapters.database import Database
-from trunx.adapters.dids import Dids
-from trunx.adapters.ivrs import Ivrs
-from trunx.adapters.journal import Journal
-from trunx.adapters.published import Published
-from trunx.adapters.recorder import Recorder
-from trunx.adapters.redis import open_redis
-from trunx.adapters.sound_folder import SoundFolder
-from trunx.adapters.suppressions import Suppressions
-from trunx.adapters.valkey import open_valkey
+from trunx.adapters.cache.published import Published
+from trunx.adapters.cache.redis import open_redis
+from trunx.adapters.cache.valkey import open_valkey
+from trunx.adapters.hosts.sound_folder import SoundFolder
+from trunx.adapters.store.accounts import Accounts
+from trunx.adapters.store.calls import Calls
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.dids import Dids
+from trunx.adapters.store.ivrs import Ivrs
+from trunx.adapters.store.journal import Journal
+from trunx.adapters.store.recorder import Recorder
+from trunx.adapters.store.suppressions import Suppressions
 from trunx.domain.call import Call, Event, Step
 from trunx.domain.records import CallFilter, Page
 from trunx.domain.sound import sound_name

@@ -13,16 +13,16 @@ from sqlalchemy import update
 from tests.peers.elevenlabs import ElevenLabsPeer
 from tests.peers.elevenlabs_troubles import Trouble
 from tests.web.tones import wav
-from trunx.adapters.accounts import Accounts
-from trunx.adapters.audios import Audios
-from trunx.adapters.database import Database
-from trunx.adapters.elevenlabs import Deadlines, ElevenLabs
-from trunx.adapters.published import Published
-from trunx.adapters.sound_folder import SoundFolder
-from trunx.adapters.staging import Staging
-from trunx.adapters.studio import Studio
-from trunx.adapters.tables import now, sounds
-from trunx.adapters.valkey import open_valkey
+from trunx.adapters.cache.published import Published
+from trunx.adapters.cache.valkey import open_valkey
+from trunx.adapters.hosts.sound_folder import SoundFolder
+from trunx.adapters.hosts.staging import Staging
+from trunx.adapters.store.accounts import Accounts
+from trunx.adapters.store.audios import Audios
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.tables import now, sounds
+from trunx.adapters.studio.studio import Studio
+from trunx.adapters.voices.elevenlabs import Deadlines, ElevenLabs
 from trunx.domain.audio import Audio, AudioStatus, SpeechError, UnusableSoundError
 from trunx.domain.errors import NotFoundError
 from trunx.domain.records import Page

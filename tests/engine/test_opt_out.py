@@ -10,9 +10,9 @@ from agi.caller import Happening, Playing, Ring, Took
 from sounds import ENGINE
 from tests.domain.samples import CONTRACT, gather, nodes
 from tests.engine.conftest import CALLER, DID, Engine, Phone
-from trunx.adapters.database import Database
-from trunx.adapters.journal import Journal
-from trunx.adapters.suppressions import Suppressions
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.journal import Journal
+from trunx.adapters.store.suppressions import Suppressions
 from trunx.domain.call import EndReason
 from trunx.domain.records import Page, Rows, Suppression
 from trunx.domain.strict_json import loads

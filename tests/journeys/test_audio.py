@@ -15,7 +15,7 @@ from tests.journeys.server import left
 from tests.peers.hearing import RATE, find
 from tests.peers.recogniser import MOST, recalled
 from tests.peers.world import LiveCall
-from trunx.adapters.loudness import Loudness
+from trunx.adapters.studio.loudness import Loudness
 from trunx.demo import DID as DEMO_DID
 
 SENTENCE = {  # the contract's own request

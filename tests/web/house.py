@@ -15,22 +15,22 @@ from aiohttp import web
 from yarl import URL
 
 from tests.peers.elevenlabs import KEY
-from trunx.adapters.accounts import Accounts
-from trunx.adapters.audios import Audios
-from trunx.adapters.calls import Calls
-from trunx.adapters.database import Database
-from trunx.adapters.dids import Dids
-from trunx.adapters.elevenlabs import Deadlines, ElevenLabs
-from trunx.adapters.idempotency import IdempotencyKeys
-from trunx.adapters.ivrs import Ivrs
-from trunx.adapters.local_voice import LocalVoice
-from trunx.adapters.published import Published
-from trunx.adapters.recorder import Recorder
-from trunx.adapters.sound_folder import SoundFolder
-from trunx.adapters.staging import Staging
-from trunx.adapters.studio import Studio
-from trunx.adapters.suppressions import Suppressions
-from trunx.adapters.valkey import open_valkey
+from trunx.adapters.cache.published import Published
+from trunx.adapters.cache.valkey import open_valkey
+from trunx.adapters.hosts.sound_folder import SoundFolder
+from trunx.adapters.hosts.staging import Staging
+from trunx.adapters.store.accounts import Accounts
+from trunx.adapters.store.audios import Audios
+from trunx.adapters.store.calls import Calls
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.dids import Dids
+from trunx.adapters.store.idempotency import IdempotencyKeys
+from trunx.adapters.store.ivrs import Ivrs
+from trunx.adapters.store.recorder import Recorder
+from trunx.adapters.store.suppressions import Suppressions
+from trunx.adapters.studio.studio import Studio
+from trunx.adapters.voices.elevenlabs import Deadlines, ElevenLabs
+from trunx.adapters.voices.local import LocalVoice
 from trunx.domain.account import new_secret
 from trunx.engine.incoming import Incoming
 from trunx.engine.library import Library

@@ -11,7 +11,7 @@ import pytest_asyncio
 from tests.peers.elevenlabs import RACHEL, SARAH, ElevenLabsPeer
 from tests.peers.elevenlabs_troubles import Trouble
 from tests.web.house import Client, House, in_one_task, open_house
-from trunx.adapters.elevenlabs_answers import _CODES
+from trunx.adapters.voices.answers import _CODES
 from trunx.web.audio_problems import SPEECH
 
 TEXT = "Thank you for calling. Please hold while we connect you."

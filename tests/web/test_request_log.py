@@ -11,7 +11,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from tests.web.house import PROBLEM, Client, House, serving, stores
-from trunx.adapters.database import Database
+from trunx.adapters.store.database import Database
 from trunx.web.application import create_application
 from trunx.web.dispatch import Dispatch, Unbroken
 from trunx.web.health import Health

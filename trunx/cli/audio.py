@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from trunx.adapters.sound_folder import SoundFolder
-from trunx.adapters.staging import Staging
-from trunx.adapters.supply import Synced
+from trunx.adapters.hosts.sound_folder import SoundFolder
+from trunx.adapters.hosts.staging import Staging
+from trunx.adapters.hosts.supply import Synced
 from trunx.cli.terminal import StopError, err, opened, out, quiet, read_settings
 from trunx.settings import PREFIX, Settings
 

@@ -18,10 +18,10 @@ from rich.text import Text
 from agi import DisconnectedError
 from agi.caller import Answered, Caller, Happening, Ring
 from dialplan.names import AGI_PATH, VARIABLE_DID
-from trunx.adapters.calls import Calls
-from trunx.adapters.database import Database
-from trunx.adapters.sound_folder import SoundFolder, SoundFolders
-from trunx.adapters.truth import Truth
+from trunx.adapters.hosts.sound_folder import SoundFolder, SoundFolders
+from trunx.adapters.store.calls import Calls
+from trunx.adapters.store.database import Database
+from trunx.adapters.store.truth import Truth
 from trunx.cli.keypad import KEYS, PICTURE, keypad
 from trunx.cli.story import Story
 from trunx.cli.terminal import StopError, opened, out, program, quiet, read_settings

@@ -18,12 +18,12 @@ from rich.table import Table
 from rich.text import Text
 
 from sounds import ENGINE
-from trunx.adapters.folder_host import FolderHost
-from trunx.adapters.hosts import HostError, parse
-from trunx.adapters.redis import open_redis
-from trunx.adapters.sftp_host import SftpHost
-from trunx.adapters.sound_folder import SoundFolder
-from trunx.adapters.studio import Studio
+from trunx.adapters.cache.redis import open_redis
+from trunx.adapters.hosts.folder import FolderHost
+from trunx.adapters.hosts.host import HostError, parse
+from trunx.adapters.hosts.sftp import SftpHost
+from trunx.adapters.hosts.sound_folder import SoundFolder
+from trunx.adapters.studio.studio import Studio
 from trunx.app import provider
 from trunx.cli.terminal import StopError, opened, out, program, quiet
 from trunx.settings import FILE, PREFIX, Settings, SettingsError, client_host, load, unknown

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from trunx.adapters.accounts import Accounts
+from trunx.adapters.store.accounts import Accounts
 from trunx.cli.terminal import StopError, err, opened, out, quiet, read_settings
 from trunx.domain.account import Account, Key, new_secret
 from trunx.domain.errors import NotFoundError

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from dialplan.names import AGI_PATH
 from trunx import demo, logs
-from trunx.adapters.valkey import ValkeyError
+from trunx.adapters.cache.valkey import ValkeyError
 from trunx.app import Running, StartError, running
 from trunx.cli.terminal import StopError, out, program, read_settings
 from trunx.domain.errors import UnavailableError

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 if TYPE_CHECKING:  # loaded by the commands that need them, so that --help is quick
-    from trunx.adapters.database import Database
+    from trunx.adapters.store.database import Database
     from trunx.settings import Settings
 
 _WIDE = 200  # columns of a table that nobody looks at in a window
@@ -61,7 +61,7 @@ def quiet() -> None:
 @asynccontextmanager
 async def opened(settings: "Settings", *, new: bool = False) -> AsyncIterator["Database"]:
     """The server's database. One that does not exist yet is made only when `new`."""
-    from trunx.adapters.database import Database  # noqa: PLC0415
+    from trunx.adapters.store.database import Database  # noqa: PLC0415
     from trunx.settings import PREFIX  # noqa: PLC0415
 
     if settings.database_url is None and not new and not (settings.data_dir / "trunx.db").exists():

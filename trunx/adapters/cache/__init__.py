@@ -1,0 +1,1 @@
+"""What is copied to Redis for calls, and what processes share there."""

@@ -1,0 +1,1 @@
+"""Brings sounds to every Asterisk."""

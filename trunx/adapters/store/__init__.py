@@ -1,0 +1,1 @@
+"""What is kept: rows in the database, and the journal for what it could not take."""

@@ -1,0 +1,1 @@
+"""Makes sounds of files, in processes of its own."""

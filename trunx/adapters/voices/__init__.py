@@ -1,0 +1,1 @@
+"""Speech from text: a vendor's voices, and one that needs no vendor."""
