@@ -1,22 +1,15 @@
 """What README and docs/ say is so: commands are run as they stand, tables are compared, links are followed.
 
-In a command only the address and the key are changed, and where `.venv` is. The contract's examples are run
-in the same way.
+The contract's examples are run in the same way.
 """
 
 import ast
 import http.client
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import urldefrag
 
 import pytest
@@ -24,23 +17,21 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from dialplan import render
-from tests.cli.command import DID, Serving, environment, read_until
+from tests.cli.command import DID, Serving
+from tests.pages import KEY, ROOT, answered, ask, blocks, make_run, paste, table
 from trunx.adapters.store.recorder import CLOSE_DEADLINE, MOST_WAITING
 from trunx.cli import app
 from trunx.domain.sound import sound_name
-from trunx.settings import PREFIX, Settings
+from trunx.settings import Settings, variable
 from trunx.web.application import RESOURCES
 from trunx.web.bodies import MAX_BODY_BYTES
 from trunx.web.paging import MAX_LIMIT, PageQuery
 
-ROOT = Path(__file__).parents[1]
 PAGES = {page: page.read_text("utf-8") for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}
 README = PAGES[ROOT / "README.md"]
 API, ASTERISK, HOUSE, OPERATING = (
     PAGES[ROOT / "docs" / f"{name}.md"] for name in ("api", "asterisk", "house", "operating")
 )
-BIN = Path(sys.executable).parent
-KEY = "tk_live_" + "5" * 48
 
 CREATE = """\
 curl -X POST https://api.trunx.io/ivr \\
@@ -70,75 +61,6 @@ curl -X POST "https://api.trunx.io/ivr/qualify-business/assign" \\
 -d '{ "did": "+19495551234" }'"""
 
 
-def blocks(page: str, language: str) -> list[str]:
-    """The fenced blocks of a page, in their order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-
-
-def table(page: str, head: str) -> list[list[str]]:
-    """The cells of the table whose head begins with `head`, row by row."""
-    rows = page[page.index(f"| {head} |") :].split("\n\n", 1)[0].splitlines()[2:]
-    return [[cell.strip() for cell in row.removeprefix("|").removesuffix("|").split("|")] for row in rows]
-
-
-@contextmanager
-def make_run(folder: Path, **settings: object) -> Iterator[Serving]:
-    """The server as `make run` starts it; what it installs first is taken for installed."""
-    command = ["make", "--no-print-directory", "--old-file=.venv/installed", f"BIN={BIN}", "run"]
-    env = environment(folder, api_key=KEY, **settings)
-    with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen(
-            command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
-        ) as process,
-    ):
-        try:
-            said = read_until(process.stdout, "trunx dialplan")
-            ports = re.findall(r"(?:API  http|AGI\(agi)://127\.0\.0\.1:([0-9]+)", said)
-            yield Serving(process, folder, said, *map(int, ports))
-        finally:
-            os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: make and the server
-            process.wait(30)
-
-
-def paste(server: Serving, commands: str, folder: Path | None = None) -> str:
-    """What a shell prints for `commands` of a page, typed in another terminal than the server's."""
-    url = f"http://127.0.0.1:{server.http_port}"
-    typed = re.sub(r"https://api\.trunx\.io|http://127\.0\.0\.1:8080", url, commands)
-    typed = typed.replace("tk_live_...", KEY).replace(".venv/bin/", f"{BIN}/")
-    typed = re.sub(r"(trunx call .*)", r"\1 --speed 20", typed)  # the caller's seconds pass faster
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", typed],
-        cwd=folder or server.folder,
-        env=server.env(key=KEY) | {"KEY": KEY},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, (typed, done.stdout, done.stderr)
-    return done.stdout
-
-
-def answered(server: Serving, curl: str) -> tuple[int, Any]:
-    """Status and JSON of what a curl gets."""
-    printed = paste(server, "curl() { command curl -w '\\n%{http_code}' \"$@\"; }\n" + curl)
-    body, _, status = printed.rpartition("\n")
-    return int(status), json.loads(body)
-
-
-def ask(server: Serving, method: str, path: str, body: object = None) -> tuple[int, Any]:
-    """Status and JSON of a request that stands on no page."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=10)
-    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
-    try:
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
-        response = connection.getresponse()
-        return response.status, json.loads(response.read())
-    finally:
-        connection.close()
-
-
 @pytest.fixture(scope="module")
 def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """Who has typed README's first command."""
@@ -147,7 +69,7 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 
 def test_readme_is_followed_from_its_first_command_to_its_last(newcomer: Serving) -> None:
-    run, create, assign, call, look, test = blocks(README, "sh")
+    run, create, assign, speak, call, look, test = blocks(README, "sh")
     assert (run, test) == ("make run\n", "make test\n")
     assert newcomer.get(f"/dids/{DID}", KEY)[1]["ivr"] == "qualify-business"
     document = create[create.index("'{") + 1 : create.rindex("'")]
@@ -156,6 +78,9 @@ def test_readme_is_followed_from_its_first_command_to_its_last(newcomer: Serving
     assert created["nodes"] == json.loads(document)["nodes"]
     assert created["warnings"] == []
     assert json.loads(paste(newcomer, assign))["formerIvr"] is None
+    assert json.loads(paste(newcomer, speak))["usedBy"] == [
+        {"ivr": "reception", "node": "menu", "field": "audio"}
+    ]
     assert _timeless(paste(newcomer, call)) == _timeless(blocks(README, "text")[0])
     [kept] = json.loads(paste(newcomer, look))["calls"]
     assert (kept["to"], kept["ivr"], kept["endReason"]) == ("+19495550100", "reception", "hangup")
@@ -163,7 +88,7 @@ def test_readme_is_followed_from_its_first_command_to_its_last(newcomer: Serving
 
 def _timeless(walk: str) -> list[str]:
     """A printed walk without what differs from call to call."""
-    walk = re.sub(r"MA[0-9a-f]{20}|[0-9a-f]{8}(-[0-9a-f]+){4}|127\.0\.0\.1:[0-9]+", "-", walk)
+    walk = re.sub(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]+){4}|127\.0\.0\.1:[0-9]+", "-", walk)
     return [re.sub(r"^ *[0-9.]+s|[0-9.]+ s$", "-", line) for line in walk.strip().splitlines()]
 
 
@@ -231,7 +156,7 @@ def test_the_table_of_settings_is_the_settings() -> None:
 
     assert table(OPERATING, "variable") == [
         [
-            f"`{PREFIX}{name.upper()}`",
+            f"`{variable(name)}`",
             "" if field.default_factory or field.default in (None, ()) else shown(field.default),
             field.description,
         ]
@@ -240,7 +165,7 @@ def test_the_table_of_settings_is_the_settings() -> None:
 
 
 def test_no_page_names_a_setting_or_a_command_that_there_is_not() -> None:
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {"TRUNX_DID"}
+    known = {variable(name) for name in Settings.model_fields} | {"TRUNX_DID"}
     program = get_command(app)
     assert isinstance(program, TyperGroup)
     for page, text in PAGES.items():

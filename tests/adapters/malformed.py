@@ -89,7 +89,7 @@ MALFORMED: dict[str, tuple[str, Callable[[], bytes]]] = {
     "infinity": ("damaged", lambda: _odd_floats(-np.inf)),
     "a number that is no sound": ("damaged", lambda: _odd_floats(1e30)),
     "an hour in a few bytes": ("too-long", lambda: _file(np.zeros(3_600 * 4_000), 4_000, format="FLAC")),
-    "a second too many": ("too-long", lambda: _file(np.zeros(21 * RATE), format="OGG")),
+    "two seconds too many": ("too-long", lambda: _file(np.zeros(22 * RATE), format="OGG")),
     "too many bytes": ("too-large", lambda: _file(np.zeros(400_000))),
     "digital silence": ("silent", lambda: _file(np.zeros(RATE))),
     "an offset and nothing else": ("silent", lambda: _file(np.full(RATE, 0.3))),

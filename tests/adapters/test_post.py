@@ -6,7 +6,7 @@ from yarl import URL
 
 from tests.peers.names import Names
 from tests.peers.receiver import Receiver
-from trunx.adapters.post import Post
+from trunx.adapters.webhooks.post import Post
 from trunx.domain.webhook import RefusedAddressError, new_secret
 from trunx.engine import log_ports
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.bench import audio
 from tests.bench.measure import Load, Tools, serving
 from tests.bench.real import Comparison, compare
 from tests.bench.report import Figures, show
@@ -22,6 +23,9 @@ CONCURRENT = (50, 500)
 REAL = "real"
 """The part of the benchmark that needs an Asterisk."""
 
+AUDIO = "audio"
+"""The part that makes sounds."""
+ALL = [*KINDS, REAL, AUDIO]
 
 STEADY_RATE = 500
 """New calls a second; with prompts that take a second in all, so many are live at a time."""
@@ -93,7 +97,7 @@ def main() -> None:
     """Measures what the arguments ask for, and prints it."""
     arguments = _arguments()
     size = QUICK if arguments.quick else FULL
-    parts = arguments.only or [*KINDS, REAL]
+    parts = arguments.only or ALL
     kinds = [kind for kind in KINDS if kind in parts]
     figures = Figures()
     with Tools.built() as tools:
@@ -110,6 +114,9 @@ def main() -> None:
         if REAL in parts:
             note("calls on a real Asterisk")
             figures.real = real_calls(tools, size)
+    if AUDIO in parts:
+        note("speech, uploads, and calls beside them")
+        figures.audio = audio.measure(audio.QUICK if arguments.quick else audio.FULL)
     note("")
     show(figures)
     if arguments.json:
@@ -119,12 +126,10 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a short look; the figures are rough")
-    parser.add_argument(
-        "--only", type=lambda names: names.split(","), default=[], help=",".join([*KINDS, REAL])
-    )
+    parser.add_argument("--only", type=lambda names: names.split(","), default=[], help=",".join(ALL))
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     arguments = parser.parse_args()
-    if unknown := set(arguments.only) - {*KINDS, REAL}:
+    if unknown := set(arguments.only) - {*ALL}:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     return arguments
 

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import median
 
+from tests.bench.audio import Audio, Beside
 from tests.bench.measure import Held, Load, processors
 from tests.bench.real import FRAME_MS, Comparison
+from tests.bench.watched import Lateness
 
 
 @dataclass
@@ -17,12 +19,14 @@ class Figures:
         held: waiting calls by server.
         steady: the engine under a steady load, and the floor beside it.
         real: calls on a real Asterisk, or why there are none.
+        audio: speech and uploads, with calls beside them.
     """
 
     runs: dict[str, dict[int, list[Load]]] = field(default_factory=dict)
     held: dict[str, Held] = field(default_factory=dict)
     steady: tuple[Load, Load] | None = None
     real: Comparison | str | None = None
+    audio: Audio | None = None
 
     def rate(self, kind: str, concurrent: int) -> float:
         """Calls a second of the best round."""
@@ -55,6 +59,8 @@ def show(figures: Figures) -> None:
         _show_throughput(figures)
     if isinstance(figures.real, Comparison):
         _show_real(figures.real)
+    if figures.audio is not None:
+        _show_audio(figures.audio)
     for target in targets(figures):
         print(f"{target.verdict:15}{target.what:77}{target.figure}")
 
@@ -107,6 +113,42 @@ def _show_real(real: Comparison) -> None:
     print()
 
 
+def _show_audio(audio: Audio) -> None:
+    spoken, beside = audio.spoken, audio.beside
+    print(
+        f"Audio: seconds from a text of {median(spoken.plays):.1f} s to the answer, when the next call plays "
+        "it from Asterisk's folder (local voice):"
+    )
+    for when, seconds in (("after a start", spoken.cold), ("later", spoken.warm)):
+        print(
+            f"  {when:14} median {median(seconds):.2f}, {min(seconds):.2f} to {max(seconds):.2f} "
+            f"of {len(seconds)}"
+        )
+    if not isinstance(audio.studio, str):
+        print(
+            "  Seconds of audio that one core makes into sounds in a second (by the clock), and sox with it:"
+        )
+        for kind, contest in audio.studio.items():
+            ours, sox = contest.ours, contest.sox
+            print(
+                f"  {kind:14} {ours.by_cpu:.0f} ({ours.by_clock:.0f}), sox {sox.by_cpu:.0f} "
+                f"({sox.by_clock:.0f}): {contest.ratio:.2f} times as fast by CPU"
+            )
+    made = 60 * beside.minutes * beside.files
+    print(
+        f"  {beside.files} files of {beside.minutes:g} minutes, sent at once, were sounds on Asterisk after "
+        f"{beside.took:.0f} s ({made / beside.took:.0f} s of audio in a second),\n"
+        f"  with {beside.calls} calls at all times; {beside.ended} ended well, {beside.lost} did not."
+    )
+    for what, late in (("calls alone", beside.calm), ("calls and files", beside.busy)):
+        print(
+            f"  event loop, {what}, {late.seconds:.0f} s: late by {late.p99:.1f} ms (p99), "
+            f"{late.longest:.1f} (longest), {late.over_20} times over 20;\n    in one of them it ran "
+            f"{late.ran:.1f} and waited for a processor {late.waited:.1f} at most."
+        )
+    print()
+
+
 def targets(figures: Figures) -> Iterator[Target]:
     """The issue's promises about what was measured."""
     for kind, other, at_least in (
@@ -138,6 +180,7 @@ def targets(figures: Figures) -> Iterator[Target]:
         yield from _real(figures.real)
     elif figures.real is not None:
         yield Target("real Asterisk: as quick as native dialplan", figures.real, "NOT MEASURED")
+    yield from _audio(figures.audio)
 
 
 def _throughput(figures: Figures, kind: str, other: str, concurrent: int, wanted: float) -> Target:
@@ -182,6 +225,26 @@ def _real(real: Comparison) -> Iterator[Target]:
         (f"real Asterisk: within two frames, 99th percentile of {real.at_once} at once", crowd, 2),
     ):
         yield _at_most(what, more, frames * FRAME_MS, f"{more:+.1f} ms, {more / FRAME_MS:+.2f} frames")
+
+
+def _audio(audio: Audio | None) -> Iterator[Target]:
+    if audio is None:
+        return
+    if isinstance(audio.studio, str):
+        yield Target("audio: a core's seconds of audio a second beside sox's", audio.studio, "NOT MEASURED")
+    yield _unheld(audio.beside)
+
+
+def _unheld(beside: Beside) -> Target:
+    """Met by CPU: what was longer than 20 ms was no work of the loop's, and is seen without files as well."""
+    busy, calm = beside.busy, beside.calm
+
+    def told(late: Lateness) -> str:
+        return f"{late.longest:.1f} ms (ran {late.ran:.1f})"
+
+    verdict = "met" if busy.longest < 20 else "met by CPU" if busy.ran < 20 else "NOT MET"
+    what = f"audio: no event-loop stall of 20 ms, {beside.files} files beside {beside.calls} calls"
+    return Target(what, f"longest {told(busy)}; without files {told(calm)}", verdict)
 
 
 def _at_most(what: str, value: float, limit: float, figure: str) -> Target:

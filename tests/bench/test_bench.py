@@ -1,10 +1,14 @@
-"""The load generator counts calls as they are, and reads what they cost."""
+"""The benchmark counts what it says it counts: calls and what they cost, sounds, and lateness."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.bench import audio
 from tests.bench.measure import Tools, serving
+from tests.bench.report import Figures, targets
+from tests.bench.studio import contests, recorded
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +42,24 @@ def test_prompts_take_the_time_they_are_told_to(tools: Tools) -> None:
     assert load.failed == 0
     assert 0 < load.calls <= 51
     assert load.turnaround.p50_us < 20_000, "the time of a prompt is no part of the turnaround"
+
+
+def test_a_sound_is_made_by_us_and_by_sox(tmp_path: Path) -> None:
+    files = recorded(tmp_path, minutes=0.2)
+    found = contests(files, 0.2, rounds=1)
+
+    assert isinstance(found, dict), found
+    assert set(found) == {"WAV", "MP3"}
+    assert all(contest.ours.by_cpu > 1 < contest.sox.by_cpu for contest in found.values())
+    assert sorted(tmp_path.iterdir()) == sorted(files.values()), "what was made is removed"
+
+
+def test_texts_and_files_become_sounds_beside_calls() -> None:
+    size = audio.Size(starts=1, texts=1, rounds=1, minutes=0.2, files=2, calls=3, calm=1)
+    measured = audio.measure(size)
+
+    assert (len(measured.spoken.cold), len(measured.spoken.warm)) == (1, 1)
+    assert measured.beside.lost == 0
+    assert measured.beside.calm.looks > 100
+    assert measured.beside.busy.longest > 0
+    assert len(list(targets(Figures(audio=measured)))) == 1

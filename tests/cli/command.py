@@ -18,9 +18,12 @@ DID = "+19495551234"
 CALLER = "+12025550123"
 
 
+_SETTINGS = ("TRUNX_", "ELEVENLABS_", "ULTRAVOX_")
+
+
 def environment(folder: Path, **settings: object) -> dict[str, str]:
     """The tests' own environment with nothing of trunx in it but `settings` (`agi_port=0`)."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("TRUNX_")}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
     given = {f"TRUNX_{name.upper()}": str(value) for name, value in settings.items()}
     return (
         clean

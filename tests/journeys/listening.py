@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import soundfile
 
 from sounds import DEMO, ENGINE
 from tests.peers.asterisk import Asterisk
@@ -77,6 +79,19 @@ def names(prompts: list[Told]) -> list[str]:
     return [one.prompt for one in prompts]
 
 
+def is_exactly(prompt: Audio, heard: Audio, at: float) -> bool:
+    """Whether the samples of some second of the prompt, which began at `at`, are those that were heard.
+
+    They are when the file's own bytes were sent, and they are in no other recording, however alike. Not all
+    need be: on a busy machine a packet may come late.
+    """
+    begin = round(at * RATE)
+    return any(
+        np.array_equal(prompt[along : along + RATE], heard[begin + along : begin + along + RATE])
+        for along in range(max(0, -begin), len(prompt) - RATE, RATE)
+    )
+
+
 def _follow(name: str, prompt: Audio, heard: Audio, at: float) -> Told:
     """How far the prompt that began there was heard.
 
@@ -144,6 +159,13 @@ class Shelf:
         path.write_bytes(b"".join((self._core / f"{one}.gsm").read_bytes() for one in core))
         self.audio[name] = load_gsm(path)
         return f"{name}.wav"
+
+    def wav(self, *core: str) -> bytes:
+        """Core sounds put together to one file, to be uploaded."""
+        file = io.BytesIO()
+        samples = np.concatenate([load_gsm(self._core / f"{one}.gsm") for one in core])
+        soundfile.write(file, samples, RATE, format="WAV")
+        return file.getvalue()
 
     def digits(self, name: str, number: str) -> str:
         """An audio that says the digits."""

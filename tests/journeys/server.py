@@ -7,6 +7,7 @@ the ports stay the same over restarts.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -22,9 +23,12 @@ import aiohttp
 
 from dialplan.names import AGI_PATH
 from tests.peers.asterisk import Ports
+from tests.peers.hearing import Audio, decode_ulaw
 
 ROOT = Path(__file__).parents[2]
+TRUNX = Path(sys.executable).with_name("trunx")
 KEY = "tk_live_" + "7" * 48
+_OF_TRUNX = ("TRUNX_", "ELEVENLABS_")
 _ESTABLISHED = "01"  # include/net/tcp_states.h, as /proc/net/tcp writes it
 
 T = TypeVar("T")
@@ -104,10 +108,11 @@ class Trunx:
         rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         return sum(row[1].endswith(local) and row[3] == _ESTABLISHED for row in rows)
 
-    async def start(self) -> None:
-        """Starts it and returns when it is ready."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("TRUNX_")}
-        environment |= {
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of the server and of the commands beside it: our settings, and none of this machine's."""
+        bare = {name: value for name, value in os.environ.items() if not name.startswith(_OF_TRUNX)}
+        settings = {
             "TRUNX_DATA_DIR": str(self.folder),
             "TRUNX_HTTP_PORT": str(self._http_port),
             "TRUNX_AGI_PORT": str(self.agi_port),
@@ -116,12 +121,16 @@ class Trunx:
             "TRUNX_DEMO": "1",
             "TRUNX_LOG_JSON": "1",
         }
-        environment |= {f"TRUNX_{name.upper()}": value for name, value in self._settings.items()}
+        return bare | settings | {f"TRUNX_{name.upper()}": value for name, value in self._settings.items()}
+
+    async def start(self) -> None:
+        """Starts it and returns when it is ready."""
         begin = len(self.log)
         self._process = await asyncio.create_subprocess_exec(
-            *(Path(sys.executable).with_name("trunx"), "serve"),
+            TRUNX,
+            "serve",
             cwd=ROOT,
-            env=environment,
+            env=self.environment,
             stdin=DEVNULL,
             stdout=DEVNULL,
             stderr=PIPE,
@@ -182,6 +191,34 @@ class Trunx:
         """One request; the answer's status and JSON."""
         async with self._client.request(method, path, json=body, params=query) as answer:
             return answer.status, await answer.json(content_type=None)
+
+    async def command(self, *words: str) -> tuple[int, str]:
+        """`trunx` with these words, run beside the server; its exit code and what it printed."""
+        process = await asyncio.create_subprocess_exec(
+            TRUNX, *words, cwd=ROOT, env=self.environment, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL
+        )
+        printed, _ = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, printed.decode()
+
+    async def upload(self, file: bytes, filename: str, **fields: str) -> dict[str, Any]:
+        """Uploads a file, which must become an audio; `fields` are those beside it."""
+        form = aiohttp.FormData(fields, quote_fields=False)  # as browsers and curl write names
+        form.add_field("file", io.BytesIO(file), filename=filename)
+        async with self._client.post("/audio/upload", data=form) as answer:
+            audio: dict[str, Any] = await answer.json()
+            assert (answer.status, audio["status"]) == (201, "ready"), audio
+            return audio
+
+    async def sound(self, audio: str) -> Audio:
+        """What callers are to hear of an audio: the `.ulaw` that the API gives out."""
+        return decode_ulaw(await self.file(audio, "ulaw"))
+
+    async def file(self, audio: str, form: str) -> bytes:
+        """An audio's file."""
+        async with self._client.get(f"/audio/{audio}/file", params={"format": form}) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.read()
 
     async def get(self, path: str, **query: str) -> Any:
         """The answer to a GET that must succeed."""

@@ -134,7 +134,8 @@ class AudioDeleted(AnswerBody):
     deleted: Deleted
     id: str
     used_by: list[UseAnswer] = Field(
-        description="The nodes that still name it: callers hear the engine's own prompt there."
+        description="The nodes that still name it: callers hear an older audio of that name there, "
+        "or else the engine's own prompt."
     )
 
 

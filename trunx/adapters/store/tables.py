@@ -303,16 +303,6 @@ account_limits = Table(
 )
 
 # How each DID stood when its health was last looked at.
-did_standings = Table(
-    "did_standings",
-    metadata,
-    Column("did", Name, primary_key=True),
-    Column("state", Text, nullable=False),
-    Column("since", Moment, nullable=False),
-    Column("health", Integer, nullable=False),
-    Column("at", Moment, nullable=False),
-)
-
 idempotency = Table(
     "idempotency",
     metadata,

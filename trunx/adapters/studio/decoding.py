@@ -24,6 +24,7 @@ Block: TypeAlias = NDArray[np.float32]
 READABLE = "WAV, MP3, OGG (Vorbis or Opus) and FLAC"
 _FRAMES = 65_536
 _MOST_CHANNELS = 8  # 7.1
+_TOLERANCE = 1.0  # seconds past the limit: MP3 fills its last frame, and coders add some silence
 _RATES = range(4_000, 384_001)
 _LOUDEST = 1e5
 """Float files are not bound to full scale, but a sample beyond this is no sound."""
@@ -86,7 +87,7 @@ class Recording:
             if not len(block):
                 break
             frames += len(block)
-            if frames > self._most_seconds * self.rate:
+            if frames > (self._most_seconds + _TOLERANCE) * self.rate:
                 raise UnusableSoundError(
                     "too-long",
                     f"It plays longer than {self._most_seconds:g} s, which is the most: shorten it.",

@@ -128,7 +128,6 @@ class _Worker:
             limit=_LONGEST_REPLY,
             # One job, one core: the rest belong to calls, and threads of BLAS reserve memory.
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            start_new_session=True,  # Ctrl+C at our terminal is ours to handle
         )
         match process.stdin, process.stdout, process.stderr:
             case (

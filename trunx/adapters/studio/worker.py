@@ -31,6 +31,9 @@ def main() -> None:
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     faulthandler.enable(sys.stderr)
+    # A group of its own: Ctrl+C at the server's terminal is for the server. Not a session of its own:
+    # Linux may weigh sessions against each other (sched(7), autogroup), and niceness only within one.
+    os.setpgid(0, 0)
     os.nice(_NICE)
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
     lines: SimpleQueue[bytes] = SimpleQueue()

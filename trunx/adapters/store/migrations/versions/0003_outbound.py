@@ -162,12 +162,3 @@ def _gate() -> None:
         _text("limits"),
         sa.PrimaryKeyConstraint("account"),
     )
-    op.create_table(
-        "did_standings",
-        _name("did"),
-        _text("state"),
-        _moment("since"),
-        _integer("health"),
-        _moment("at"),
-        sa.PrimaryKeyConstraint("did"),
-    )

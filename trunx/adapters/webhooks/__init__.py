@@ -1,0 +1,1 @@
+"""Brings events to the endpoints that accounts have named."""
