@@ -9,7 +9,9 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urldefrag
 
 import pytest
@@ -21,16 +23,21 @@ from tests.cli.command import DID, Serving
 from tests.pages import KEY, ROOT, answered, ask, blocks, make_run, paste, table
 from trunx.adapters.store.recorder import CLOSE_DEADLINE, MOST_WAITING
 from trunx.cli import app
+from trunx.domain.call import EndReason, Event, Status
+from trunx.domain.log import EventType, as_json
 from trunx.domain.sound import sound_name
+from trunx.domain.webhook import new_secret
 from trunx.settings import Settings, variable
 from trunx.web.application import RESOURCES
 from trunx.web.bodies import MAX_BODY_BYTES
+from trunx.web.outbound import REFUSALS
 from trunx.web.paging import MAX_LIMIT, PageQuery
 
 PAGES = {page: page.read_text("utf-8") for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}
 README = PAGES[ROOT / "README.md"]
-API, ASTERISK, HOUSE, OPERATING = (
-    PAGES[ROOT / "docs" / f"{name}.md"] for name in ("api", "asterisk", "house", "operating")
+API, ASTERISK, EVENTS, HOUSE, OPERATING, OUTBOUND = (
+    PAGES[ROOT / "docs" / f"{name}.md"]
+    for name in ("api", "asterisk", "events", "house", "operating", "outbound")
 )
 
 CREATE = """\
@@ -219,6 +226,39 @@ def test_figures_are_those_of_the_code() -> None:
     assert f"`TRUNX_DRAIN_SECONDS` ({drain})" in ASTERISK
     assert sound_name("ACCOUNT", "hours.wav") == "trunx/ACCOUNT/hours"
     assert sound_name("ACCOUNT", "one moment.wav").endswith("/one%20moment")
+
+
+def test_the_pages_of_calls_and_events_name_all_there_is() -> None:
+    def first(page: str, head: str) -> list[str]:
+        return [row[0].strip("`") for row in table(page, head)]
+
+    assert sorted(first(OUTBOUND, "code")) == sorted(REFUSALS)
+    assert all(row[1] == str(REFUSALS[row[0].strip("`")].status) for row in table(OUTBOUND, "code"))
+    assert sorted(first(OUTBOUND, "endReason")) == sorted(EndReason)
+    assert first(OUTBOUND, "status") == list(Status)
+    assert first(EVENTS, "type") == list(EventType)
+    event = json.loads(blocks(EVENTS, "json")[0])
+    assert first(EVENTS, "field") == list(event) == list(as_json(Event("", None, "", datetime.now(UTC), {})))
+
+
+def test_calls_are_judged_and_events_are_told_as_the_pages_show(newcomer: Serving) -> None:
+    preview, limits = blocks(OUTBOUND, "sh")
+    assert json.loads(paste(newcomer, preview))["allowed"] in (True, False)
+    assert "08:00-21:00, where it rings" in paste(newcomer, limits)
+    log, create = blocks(EVENTS, "sh")
+    assert paste(newcomer, log).startswith("retry: 2000\n\n")
+    assert json.loads(paste(newcomer, create))["secret"].startswith("whsec_")
+
+
+def test_a_signature_is_verified_as_the_page_shows() -> None:
+    names: dict[str, Any] = {}
+    exec(blocks(EVENTS, "python")[0], names)
+    secret, moment, body = new_secret(), datetime.now(UTC), '{"data": {"seq": 1}}'
+    signature = names["Webhook"](secret).sign("one", moment, body)
+    headers = {"webhook-id": "one", "webhook-timestamp": str(int(moment.timestamp()))}
+    headers["webhook-signature"] = signature
+    assert names["event_of"](secret, headers, body.encode()) == {"seq": 1}
+    assert names["event_of"](new_secret(), headers, body.encode()) is None
 
 
 def test_a_backup_is_made_and_put_back(newcomer: Serving, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from aiohttp import web
 import agi
 from sounds import ENGINE
 from trunx import demo
+from trunx.adapters.cache.news import News
 from trunx.adapters.cache.published import Published
 from trunx.adapters.cache.redis import RedisServer, open_redis
 from trunx.adapters.cache.valkey import open_valkey
@@ -31,7 +32,6 @@ from trunx.adapters.store.idempotency import IdempotencyKeys
 from trunx.adapters.store.ivrs import Ivrs
 from trunx.adapters.store.journal import Journal
 from trunx.adapters.store.log import Log
-from trunx.adapters.store.news import News
 from trunx.adapters.store.outbox import Outbox
 from trunx.adapters.store.recorder import Recorder
 from trunx.adapters.store.suppressions import Suppressions

@@ -14,6 +14,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
+from trunx.adapters.cache.news import News
 from trunx.adapters.cache.redis import open_redis
 from trunx.adapters.cache.valkey import open_valkey
 from trunx.adapters.store.accounts import Accounts
@@ -21,7 +22,6 @@ from trunx.adapters.store.audios import Audios
 from trunx.adapters.store.calls import Calls
 from trunx.adapters.store.database import Database
 from trunx.adapters.store.log import Log, append, tell_calls
-from trunx.adapters.store.news import News
 from trunx.adapters.store.recorder import Recorder
 from trunx.adapters.store.suppressions import Suppressions
 from trunx.adapters.store.tables import calls, dials, now

@@ -18,11 +18,11 @@ from aiohttp import web
 from sqlalchemy import update
 
 from tests.peers.receiver import Receiver, thanks
+from trunx.adapters.cache.news import News
 from trunx.adapters.cache.valkey import open_valkey
 from trunx.adapters.store.accounts import Accounts
 from trunx.adapters.store.database import Database
 from trunx.adapters.store.log import append
-from trunx.adapters.store.news import News
 from trunx.adapters.store.outbox import Outbox
 from trunx.adapters.store.tables import deliveries, now, webhooks
 from trunx.adapters.store.webhooks import Webhooks
@@ -337,7 +337,7 @@ async def test_two_processes_share_the_endpoints(sending: Sending, receiver: Rec
 _PROGRAM = """
 import asyncio, sys
 from trunx.adapters.store.database import Database
-from trunx.adapters.store.news import News
+from trunx.adapters.cache.news import News
 from trunx.adapters.store.outbox import Outbox
 from trunx.adapters.webhooks.post import Post
 from trunx.adapters.cache.redis import open_redis

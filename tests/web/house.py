@@ -19,6 +19,7 @@ from tests.peers.elevenlabs import KEY
 from tests.peers.names import Names
 from trunx.adapters.ami.ami import Ami
 from trunx.adapters.cache.leases import Leases
+from trunx.adapters.cache.news import News
 from trunx.adapters.cache.published import Published
 from trunx.adapters.cache.redis import RedisServer
 from trunx.adapters.cache.valkey import open_valkey
@@ -34,7 +35,6 @@ from trunx.adapters.store.idempotency import IdempotencyKeys
 from trunx.adapters.store.ivr_lines import IvrLines
 from trunx.adapters.store.ivrs import Ivrs
 from trunx.adapters.store.log import Log
-from trunx.adapters.store.news import News
 from trunx.adapters.store.recorder import Recorder
 from trunx.adapters.store.suppressions import Suppressions
 from trunx.adapters.store.webhooks import Webhooks

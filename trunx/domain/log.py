@@ -13,17 +13,17 @@ from trunx.domain.call import Event
 class EventType(StrEnum):
     """The stable names of what can be told."""
 
-    CALL_INITIATED = "call.initiated"  # we are about to dial; a call that comes in begins with its answer
+    CALL_INITIATED = "call.initiated"  # it is kept; a call that comes in begins with its answer
     CALL_RINGING = "call.ringing"
     CALL_ANSWERED = "call.answered"
     CALL_COMPLETED = "call.completed"  # it had been answered, and is over
     CALL_FAILED = "call.failed"  # it is over, and nobody had answered
+    CALL_MACHINE = "call.machine"  # who answered: a human, a machine, or nobody knows
     CALL_REDIRECTED = "call.redirected"  # somebody took it out of our tree; it goes on elsewhere
     IVR_STEP = "ivr.step"  # a node was left
     IVR_COMPLETED = "ivr.completed"  # the walk through a tree is over
     SUPPRESSION_ADDED = "suppression.added"
     AUDIO_FAILED = "audio.failed"  # an audio could not be made, or not be played in a call
-    RECORDING_READY = "recording.ready"
     WEBHOOK_DISABLED = "webhook.disabled"  # it has failed for so long that nothing is sent any more
 
 

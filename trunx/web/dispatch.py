@@ -129,8 +129,8 @@ class Dispatch:
             try:
                 answer = await self._handle(account, reads, key)
             except ProblemError as problem:
-                if problem.kind.status >= 500:
-                    raise
+                if problem.kind.status >= 500 or problem.kind.status == 429:
+                    raise  # it says when to ask again, and would be told the same until the key lapses
                 return Answer(problem.kind.status, problem.body(self._ports.public_url, request_id()))
             if not isinstance(answer, Answer):
                 raise TypeError(f"{self._operation.id} answers nothing that could be kept")

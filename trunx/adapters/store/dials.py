@@ -21,6 +21,7 @@ from trunx.domain.call import Call, EndReason, Event, Status
 from trunx.domain.dial import Dial, Judge, Reading, judged
 from trunx.domain.errors import ExistsError, NotFoundError
 from trunx.domain.gate import Facts, Verdict, countries
+from trunx.domain.log import EventType
 from trunx.domain.progress import Blocked, advance
 
 _DAY = timedelta(hours=24)
@@ -149,7 +150,7 @@ class Dials:
                     await connection.execute(select(calls.c.account).where(calls.c.id == call))
                 ).scalar_one()
                 data = {"machine": machine, "cause": cause}
-                told = Event(account, call, "call.machine", now(), data, f"{call}:machine")
+                told = Event(account, call, EventType.CALL_MACHINE, now(), data, f"{call}:machine")
                 await append(connection, [told])
 
     async def _standing(

@@ -15,9 +15,9 @@ from pydantic_core import to_json
 from sqlalchemy import Row, TextClause, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from trunx.adapters.cache.news import Bell, News, tell
 from trunx.adapters.store.database import Database
 from trunx.adapters.store.log_sql import Statements, statements
-from trunx.adapters.store.news import Bell, News, tell
 from trunx.adapters.store.tables import event_heads, events, milliseconds
 from trunx.domain.call import Event
 from trunx.domain.records import Suppression
