@@ -1,9 +1,11 @@
 """An inbound call from the greeting to the hangup: find the line, answer, walk the tree, keep the row."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import assert_never
+from functools import partial
+from typing import Any, assert_never
 from urllib.parse import parse_qs
 
 import structlog
@@ -58,18 +60,23 @@ class Inbound:
 
     async def __call__(self, channel: Channel) -> None:
         """One call. Returning without a hangup lets the dialplan go on, which apologises."""
+        work = await self._chosen(channel)
+        if work is not None:
+            await work()
+
+    async def _chosen(self, channel: Channel) -> Callable[[], Coroutine[Any, Any, None]] | None:
+        """What is to be done with a call. The greeting's values end here: they are the half of its memory."""
         environment = channel.environment()
         path, _, query = environment.get("agi_network_script", "").partition("?")
         script = path.strip("/")
         if script in (AGI_PATH, ""):
             session = await self._opened(channel, query, environment)
-            if session is not None:
-                await session.run()
-        elif script in self.scripts:
-            await self.scripts[script](channel)
-        else:
-            known = [AGI_PATH, *self.scripts]
-            log.error("the dialplan asks for an AGI script that does not exist", script=path, known=known)
+            return session.run if session is not None else None
+        if script in self.scripts:
+            return partial(self.scripts[script], channel)
+        known = [AGI_PATH, *self.scripts]
+        log.error("the dialplan asks for an AGI script that does not exist", script=path, known=known)
+        return None
 
     async def _opened(self, channel: Channel, query: str, environment: dict[str, str]) -> "_Session | None":
         """The session of a call that can be served; what is only needed to find its line ends here."""
