@@ -33,7 +33,7 @@ class ValkeyPeer:
         deadline = time.monotonic() + 10
         while not self._answers():
             assert time.monotonic() < deadline, (self._folder / "log").read_text()
-            time.sleep(0.005)
+            time.sleep(0.005)  # it tells nobody when it listens
 
     def kill(self) -> None:
         """Ends it as kill -9 does."""

@@ -133,7 +133,7 @@ async def test_each_command_has_a_deadline_of_its_own_and_a_handler_at_work_has_
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def handler(channel: Channel) -> None:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # longer than a command may take: work of its own has no such limit
         assert await channel.get_variable("X") == "x"
         await channel.get_variable("X")
 

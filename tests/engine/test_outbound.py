@@ -12,7 +12,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from tests.adapters.waiting import until
 from tests.engine.conftest import Engine
 from tests.peers.ami_stub import AmiStub, ami_stub
 from trunx.adapters.ami.ami import Ami
@@ -298,9 +300,10 @@ async def test_news_wait_for_a_database_that_is_away(office: Office, tmp_path: P
     await office.asterisk.has("Originate")
     office.lists(call.id, state="5")
     hidden = await asyncio.to_thread(_locked, tmp_path / "trunx.db")
-    office.state(call, "5")
-    office.hangs_up(call, "17", "486")
-    await asyncio.sleep(0.2)
+    with capture_logs() as lines:
+        office.state(call, "5")
+        office.hangs_up(call, "17", "486")
+        await until(lambda: any("database cannot be used" in line["event"] for line in lines), deadline=10)
     hidden.close()
     assert await office.ended(call) == (Status.FAILED, EndReason.BUSY)
     assert await office.told(call) == ["initiated", "ringing", "failed"]

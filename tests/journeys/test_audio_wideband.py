@@ -100,7 +100,7 @@ async def telephone(scene: Scene, did: str, caller: str, record: Path) -> None:
         )
         while (event := await events.next())["Event"] != "Newstate" or event["ChannelStateDesc"] != "Up":
             pass
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(0.8)  # she listens for so long before she presses
         async with scene.world.keypad() as keypad:
             await keypad.action("PlayDTMF", Channel=call, Digit="1", Duration="100")
         while (await events.next(within=20.0))["Event"] != "Hangup":

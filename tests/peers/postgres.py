@@ -78,7 +78,7 @@ class Postgres:
         while not self._answers():
             if self._server.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((self.folder / "log").read_text())
-            time.sleep(0.02)
+            time.sleep(0.02)  # it tells nobody when it listens
 
     def stop(self) -> None:
         """Ends the server at once, and the connections to it."""

@@ -252,7 +252,7 @@ def ssh_agent(folder: Path, key: Path) -> Iterator[str]:
         deadline = time.monotonic() + _START_DEADLINE
         while not _listens(place):
             assert time.monotonic() < deadline
-            time.sleep(0.01)
+            time.sleep(0.01)  # it tells nobody when it listens
         key.chmod(0o600)
         environment = {**os.environ, "SSH_AUTH_SOCK": place}
         subprocess.run(["ssh-add", "-q", str(key)], check=True, env=environment, stdin=subprocess.DEVNULL)

@@ -72,7 +72,7 @@ async def once(
             pass
     try:
         answer = await work()
-    except BaseException:
+    except BaseException:  # whatever ended the work, cancelling too: the key must be free for the next try
         # A store that is down keeps the claim, which then lapses by itself after a minute.
         with suppress(UnavailableError):
             await keys.forget(account, key)

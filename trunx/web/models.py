@@ -1,7 +1,7 @@
 """The kinds of value that requests and answers are made of; each says its own rule to the API reference."""
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from trunx.domain.log import rfc3339
 from trunx.domain.number import e164
 
 NUMBER_ERROR = "number"
@@ -58,11 +59,6 @@ def _instant(written: str) -> str:
     if not _RFC_3339.match(written):
         raise PydanticCustomError("instant", "this is no time like 2026-03-09T15:30:00Z")
     return written
-
-
-def rfc3339(time: datetime) -> str:
-    """UTC with milliseconds: `2026-03-09T15:30:00.000Z`."""
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 Number = Annotated[

@@ -152,7 +152,7 @@ async def _file(part: BodyPartReader, name: str, incoming: Incoming, limits: Lim
     path = incoming.path()
     try:
         return Received(path, filename, await _written(part, path, name, limits))
-    except BaseException:
+    except BaseException:  # a client that leaves, too: half a file is nobody's
         path.unlink(missing_ok=True)
         raise
 

@@ -55,7 +55,7 @@ class _Manager(Manager):  # type: ignore[misc]  # panoramisk has no types
         self._heard(event)
 
 
-class _Protocol(AMIProtocol):  # type: ignore[misc]
+class _Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
     """panoramisk's, which drops letters whose bytes come in two segments, and spaces at the end."""
 
     _rest = b""

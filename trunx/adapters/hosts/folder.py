@@ -115,6 +115,6 @@ def _copy(source: Path, size: int, target: Path, *, anew: bool) -> None:
             os.fchmod(theirs.fileno(), 0o644)  # Asterisk runs as another user
             os.fsync(theirs.fileno())
         part.replace(target)
-    except BaseException:
+    except BaseException:  # an interrupt too: half a file must not stay on the host
         part.unlink(missing_ok=True)
         raise

@@ -204,7 +204,7 @@ class SftpHost:
                 )
                 try:
                     return _Link(connection, await connection.start_sftp_client())
-                except BaseException:
+                except BaseException:  # cancelled or late, too: nobody else knows of the connection
                     connection.abort()
                     raise
         except asyncssh.HostKeyNotVerifiable as error:

@@ -165,7 +165,7 @@ class Recorder:
                 left -= self._in_hand
                 try:
                     await self._write(batch)
-                except BaseException:
+                except BaseException:  # cancelled as we end, too: `__aexit__` writes what is put back
                     # It may have been committed all the same; every statement bears being repeated.
                     self._put_back(batch)
                     raise

@@ -71,7 +71,7 @@ class Workers:
                     "a studio worker was lost", job=job.kind, exit=worker.exit_code(), problem=_told(error)
                 )
                 raise WorkerLostError("the process that did it ended") from None
-            except BaseException:
+            except BaseException:  # cancelled: its reply would be taken for that to the next job
                 await self._end(worker)
                 raise
             self._idle.append(worker)
