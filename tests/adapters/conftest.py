@@ -1,4 +1,4 @@
-"""A fresh database for each test, on SQLite and on PostgreSQL, and real Valkey servers."""
+"""A fresh database for each test, on SQLite and on PostgreSQL, and real Valkey and SSH servers."""
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from tests.adapters.sound_store import SoundStore, StagingOpener
 from tests.adapters.valkey_peer import ValkeyPeer
 from tests.peers.postgres import Postgres
+from tests.peers.ssh import AsyncSsh, OpenSsh, SshPeer, started
 from trunx.adapters.store.accounts import Accounts
 from trunx.adapters.store.database import Database
 from trunx.adapters.store.tables import metadata, revisions
@@ -105,3 +107,23 @@ async def sqlite(sqlite_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def account_of_sqlite(sqlite: Database) -> str:
     return (await Accounts(sqlite).create("Ada")).id
+
+
+@pytest.fixture
+async def store(sqlite: Database, tmp_path: Path) -> SoundStore:
+    """Our own folder of sounds, and the rows that belong to it."""
+    store = SoundStore(tmp_path / "own", sqlite)
+    await store.open()
+    return store
+
+
+@pytest.fixture
+def staging_to(store: SoundStore, sqlite: Database) -> StagingOpener:
+    return StagingOpener(store, sqlite)
+
+
+@pytest.fixture(params=["asyncssh", "openssh"])
+async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SshPeer]:
+    """A host with an SSH server, of either kind."""
+    async with started(AsyncSsh(tmp_path) if request.param == "asyncssh" else OpenSsh(tmp_path)) as peer:
+        yield peer

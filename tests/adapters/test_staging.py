@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,25 +14,6 @@ from trunx.adapters.hosts.staging import Staging
 from trunx.adapters.store.database import Database
 from trunx.domain.audio import Staged, StagingState
 from trunx.domain.errors import UnavailableError
-
-
-@pytest.fixture
-async def store(sqlite: Database, tmp_path: Path) -> SoundStore:
-    store = SoundStore(tmp_path / "own", sqlite)
-    await store.open()
-    return store
-
-
-@pytest.fixture
-def staging_to(store: SoundStore, sqlite: Database) -> StagingOpener:
-    return StagingOpener(store, sqlite)
-
-
-@pytest.fixture(params=["asyncssh", "openssh"])
-async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SshPeer]:
-    async with started(AsyncSsh(tmp_path) if request.param == "asyncssh" else OpenSsh(tmp_path)) as peer:
-        yield peer
-
 
 # --- what is there in the end
 

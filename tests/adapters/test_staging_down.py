@@ -2,38 +2,16 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
-import pytest
 from structlog.testing import capture_logs
 
 from tests.adapters.sound_store import PROMPTS, SoundStore, StagingOpener, found, problem_with, until_state
 from tests.adapters.waiting import until
-from tests.peers.ssh import AsyncSsh, DeafHost, OpenSsh, SshPeer, started
-from trunx.adapters.store.database import Database
+from tests.peers.ssh import AsyncSsh, DeafHost, SshPeer, started
 from trunx.domain.audio import StagingState
-
-
-@pytest.fixture
-async def store(sqlite: Database, tmp_path: Path) -> SoundStore:
-    store = SoundStore(tmp_path / "own", sqlite)
-    await store.open()
-    return store
-
-
-@pytest.fixture
-def staging_to(store: SoundStore, sqlite: Database) -> StagingOpener:
-    return StagingOpener(store, sqlite)
-
-
-@pytest.fixture(params=["asyncssh", "openssh"])
-async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SshPeer]:
-    async with started(AsyncSsh(tmp_path) if request.param == "asyncssh" else OpenSsh(tmp_path)) as peer:
-        yield peer
-
 
 # --- down and back
 
