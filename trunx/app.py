@@ -23,6 +23,7 @@ from trunx.adapters.cache.redis import RedisServer, open_redis
 from trunx.adapters.cache.valkey import open_valkey
 from trunx.adapters.hosts.sound_folder import SoundFolder, SoundFolders
 from trunx.adapters.hosts.staging import Staging
+from trunx.adapters.internet.post import Post
 from trunx.adapters.store.accounts import Accounts
 from trunx.adapters.store.audios import Audios
 from trunx.adapters.store.calls import Calls
@@ -39,7 +40,6 @@ from trunx.adapters.store.webhooks import Webhooks
 from trunx.adapters.studio.studio import Limits as StudioLimits
 from trunx.adapters.studio.studio import Studio
 from trunx.adapters.voices.local import LocalVoice
-from trunx.adapters.webhooks.post import Post
 from trunx.calling import calling
 from trunx.domain.account import new_secret
 from trunx.domain.errors import UnavailableError

@@ -6,8 +6,9 @@ from yarl import URL
 
 from tests.peers.names import Names
 from tests.peers.receiver import Receiver
-from trunx.adapters.webhooks.post import Post
-from trunx.domain.webhook import RefusedAddressError, new_secret
+from trunx.adapters.internet.post import Post
+from trunx.domain.address import RefusedAddressError
+from trunx.domain.webhook import new_secret
 from trunx.engine import log_ports
 
 _PRIVATE = [

@@ -20,13 +20,13 @@ from sqlalchemy import update
 from tests.peers.receiver import Receiver, thanks
 from trunx.adapters.cache.news import News
 from trunx.adapters.cache.valkey import open_valkey
+from trunx.adapters.internet.post import Post
 from trunx.adapters.store.accounts import Accounts
 from trunx.adapters.store.database import Database
 from trunx.adapters.store.log import append
 from trunx.adapters.store.outbox import Outbox
 from trunx.adapters.store.tables import deliveries, now, webhooks
 from trunx.adapters.store.webhooks import Webhooks
-from trunx.adapters.webhooks.post import Post
 from trunx.domain import webhook as rules
 from trunx.domain.call import Event
 from trunx.domain.records import Page
@@ -339,7 +339,7 @@ import asyncio, sys
 from trunx.adapters.store.database import Database
 from trunx.adapters.cache.news import News
 from trunx.adapters.store.outbox import Outbox
-from trunx.adapters.webhooks.post import Post
+from trunx.adapters.internet.post import Post
 from trunx.adapters.cache.redis import open_redis
 from trunx.engine.delivery import Deliverer
 async def main():

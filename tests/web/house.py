@@ -25,6 +25,7 @@ from trunx.adapters.cache.redis import RedisServer
 from trunx.adapters.cache.valkey import open_valkey
 from trunx.adapters.hosts.sound_folder import SoundFolder
 from trunx.adapters.hosts.staging import Staging
+from trunx.adapters.internet.post import Post
 from trunx.adapters.store.accounts import Accounts
 from trunx.adapters.store.audios import Audios
 from trunx.adapters.store.calls import Calls
@@ -41,7 +42,6 @@ from trunx.adapters.store.webhooks import Webhooks
 from trunx.adapters.studio.studio import Studio
 from trunx.adapters.voices.elevenlabs import Deadlines, ElevenLabs
 from trunx.adapters.voices.local import LocalVoice
-from trunx.adapters.webhooks.post import Post
 from trunx.domain.account import new_secret
 from trunx.domain.gate import Capacity
 from trunx.engine.gatekeeper import Gatekeeper, Trunk

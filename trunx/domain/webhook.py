@@ -1,4 +1,4 @@
-"""A webhook, what is on its way to it, and the rules: when to try again, and which addresses are the world's.
+"""A webhook, what is on its way to it, and when to try again.
 
 The requests follow Standard Webhooks (standardwebhooks.com): `webhook-id` names the event and is the same in
 each try, so a receiver that keeps the ids it has seen takes every event once.
@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from urllib.parse import urlsplit
 
 from trunx.domain.call import Event
 
@@ -29,8 +27,6 @@ FAILING_MOST = timedelta(days=3)
 """A webhook that took nothing for so long is disabled."""
 ROTATION = timedelta(hours=24)
 """How long the former secret still signs beside the new one."""
-
-_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address behind a gateway
 
 
 class DeliveryStatus(StrEnum):
@@ -123,10 +119,6 @@ class Delivery:
     last: Outcome | None
 
 
-class RefusedAddressError(Exception):
-    """Webhooks are not sent to this address; the message says why."""
-
-
 def new_webhook_id() -> str:
     """`wh_` and 24 hex digits."""
     return "wh_" + secrets.token_hex(12)
@@ -145,47 +137,3 @@ def next_wait(attempts: int, chance: float) -> timedelta | None:
     if attempts > len(RETRIES):
         return None
     return RETRIES[attempts - 1] * (1 + JITTER * (2 * chance - 1))
-
-
-def check_url(url: str) -> None:
-    """Raises `RefusedAddressError` for what can be told from the URL alone."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise RefusedAddressError("this is no URL") from None
-    if parts.scheme not in ("https", "http") or not host:
-        raise RefusedAddressError("a webhook's URL begins with https:// or http://, and a host")
-    if parts.username is not None or parts.password is not None:
-        raise RefusedAddressError("a webhook's URL carries no name and password: the signature says it is us")
-    if parts.fragment:
-        raise RefusedAddressError("a webhook's URL has no fragment: it would not be sent")
-    if not url.isascii() or any(char <= " " or char == "\x7f" for char in url):
-        raise RefusedAddressError("write the URL as it is sent: in ASCII, without blanks")
-
-
-def check_host(host: str) -> None:
-    """Raises `RefusedAddressError` for a private address, and for a name that is private by itself."""
-    name = host.rstrip(".").lower()
-    try:
-        address = ip_address(name)
-    except ValueError:
-        if name == "localhost" or name.endswith((".localhost", ".local", ".internal")) or "." not in name:
-            raise RefusedAddressError(f"{host} is a name of this network, not of the internet") from None
-    else:
-        check_address(address)
-
-
-def check_address(address: IPv4Address | IPv6Address) -> None:
-    """Raises `RefusedAddressError` for an address that is not one of the internet."""
-    inner: IPv4Address | IPv6Address = address
-    if isinstance(address, IPv6Address):
-        # An IPv4 address in IPv6's clothes leads where that one does.
-        inner = address.ipv4_mapped or address.sixtofour or address
-        if address in _NAT64:
-            inner = IPv4Address(int(address) & 0xFFFF_FFFF)
-        elif address.teredo is not None:
-            inner = address.teredo[1]
-    is_local = inner.is_multicast or inner.is_reserved or getattr(inner, "is_site_local", False)
-    if is_local or not inner.is_global:
-        raise RefusedAddressError(f"{address} is no address of the internet")

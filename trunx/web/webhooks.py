@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from trunx.domain.address import RefusedAddressError
 from trunx.domain.errors import NotFoundError
 from trunx.domain.log import EventType
 from trunx.domain.webhook import (
     ROTATION,
     Delivery,
     DeliveryStatus,
-    RefusedAddressError,
     Webhook,
     new_secret,
     new_webhook_id,

@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -22,12 +21,14 @@ from aiohttp import (
     DummyCookieJar,
     TCPConnector,
 )
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 from aiohttp.resolver import ThreadedResolver
 from standardwebhooks import Webhook
 
+from trunx.adapters.internet.names import Checked
 from trunx.adapters.store.tables import now
-from trunx.domain.webhook import Outcome, RefusedAddressError, check_address, check_host, check_url
+from trunx.domain.address import RefusedAddressError, check_host, check_url
+from trunx.domain.webhook import Outcome
 
 DEADLINE = 15.0  # seconds for the whole of one request
 _CONNECT = 5.0  # seconds of it for the connection
@@ -52,7 +53,7 @@ class Post:
         """`resolver` looks names up; the system's own when not given."""
         names = resolver or ThreadedResolver()
         if not private:
-            names = _Checked(names)
+            names = Checked(names)
         # No limit over all: each endpoint has its own, and the dead ones must not use up everybody's.
         connector = TCPConnector(resolver=names, limit=0, ttl_dns_cache=10, keepalive_timeout=_IDLE)
         session = ClientSession(
@@ -101,24 +102,6 @@ class Post:
             if len(await answer.content.read(_MOST_READ)) == _MOST_READ or not answer.content.at_eof():
                 answer.close()
             return answer.status
-
-
-class _Checked(AbstractResolver):
-    """Names none of whose addresses lead into a private network."""
-
-    def __init__(self, resolver: AbstractResolver) -> None:
-        self._resolver = resolver
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        for result in found:
-            check_address(ip_address(result["host"].partition("%")[0]))
-        return found
-
-    async def close(self) -> None:
-        await self._resolver.close()
 
 
 def _headers(event: str, secrets: Sequence[str], body: str) -> dict[str, str]:

@@ -1,1 +1,0 @@
-"""Brings events to the endpoints that accounts have named."""
