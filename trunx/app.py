@@ -50,6 +50,7 @@ from trunx.engine.library import Library
 from trunx.engine.metrics import CALLS_LIVE, CALLS_REFUSED
 from trunx.engine.opt_out import OptOuts
 from trunx.engine.ports import Lines, Part, Voices
+from trunx.recording import recording
 from trunx.settings import PREFIX, Settings, SettingsError
 from trunx.web.application import create_application
 from trunx.web.ports import Ports
@@ -108,6 +109,12 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             stack.push_async_callback(_cancelled, asyncio.create_task(work))
         inbound = Inbound(lines, opt_outs, recorder, sound.folders, settings.region)
         calls_out = await stack.enter_async_context(calling(settings, database, cache, inbound))
+        public_url = (settings.public_url or _url(settings.http_host, settings.http_port)).rstrip("/")
+        with _data_folder(settings):
+            recorded = await stack.enter_async_context(
+                recording(settings, database, calls_out.switch, public_url)
+            )
+        stack.push_async_callback(_cancelled, asyncio.create_task(recorded.keeper.run()))
         with _port("AGI", settings.agi_host, settings.agi_port):
             calls = await stack.enter_async_context(
                 agi.Server(
@@ -145,8 +152,9 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             log=Log(database, news),
             webhooks=Webhooks(database),
             post=post,
-            parts=(database, cache, sound.staging, sound.voices, calls_out.part),
-            public_url=(settings.public_url or _url(settings.http_host, settings.http_port)).rstrip("/"),
+            recordings=recorded.recordings,
+            parts=(database, cache, sound.staging, sound.voices, calls_out.part, recorded.keeper),
+            public_url=public_url,
             version=version("trunx"),
         )
         with _port("HTTP", settings.http_host, settings.http_port):

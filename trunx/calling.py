@@ -17,7 +17,7 @@ from trunx.engine.gatekeeper import Gatekeeper, Trunk
 from trunx.engine.held import Held
 from trunx.engine.inbound import Inbound
 from trunx.engine.outbound import Outbound
-from trunx.engine.ports import Part
+from trunx.engine.ports import Part, Switch
 from trunx.engine.reconcile import Truth
 from trunx.engine.settling import Settling
 from trunx.settings import PREFIX, Settings, SettingsError
@@ -32,11 +32,14 @@ class _NoSwitch:
 
 @dataclass(frozen=True, slots=True)
 class Calling:
-    """All that places calls; `truth` is to run once calls can reach us, None where none are placed."""
+    """All that places calls; `truth` is to run once calls can reach us; it and `switch` are None where none
+    are placed.
+    """
 
     outbound: Outbound
     truth: Truth | None
     part: Part
+    switch: Switch | None
 
 
 @asynccontextmanager
@@ -62,7 +65,7 @@ async def calling(
         outbound = Outbound(dials=dials, gate=gate, settling=settling, lines=lines, switch=switch)
         stack.push_async_callback(outbound.close)
         if switch is None:
-            yield Calling(outbound, None, _NoSwitch())
+            yield Calling(outbound, None, _NoSwitch(), None)
             return
         held = inbound.scripts[AGI_PATH_OUTBOUND] = Held(
             dials=dials,
@@ -82,7 +85,7 @@ async def calling(
             inbound=inbound.live,
             walking=held.walking,
         )
-        yield Calling(outbound, truth, switch)
+        yield Calling(outbound, truth, switch, switch)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import tomllib
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -19,6 +20,8 @@ from pydantic_settings import (
 from dialplan.names import ENDPOINT_TRUNK
 
 PREFIX = "TRUNX_"
+MONITOR = "/var/spool/asterisk/monitor"
+"""Where Asterisk records (`astspooldir` in asterisk.conf), unless somebody has moved it."""
 FILE = "trunx.toml"
 _VENDORS = frozenset({"elevenlabs_api_key"})
 """Settings that are called what their vendors call them, without our prefix."""
@@ -76,6 +79,14 @@ class Settings(BaseSettings):
     ssh_keys: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(),
         description="Our private keys for these hosts, by comma; the agent's and `~/.ssh/id_*` when absent.",
+    )
+    recordings_url: str | None = Field(
+        default=None,
+        description="Asterisk's monitor folder, where it records: `file:///...` or `sftp://user@host/...`. "
+        "When absent, `/var/spool/asterisk/monitor`, on the host that sounds are copied to by SFTP, or here.",
+    )
+    recording_days: int = Field(
+        default=30, ge=1, le=36_500, description="How long recordings of calls are kept."
     )
     studio_workers: int = Field(
         default=2, ge=1, le=64, description="Processes that make sounds; each takes one core while it works."
@@ -173,6 +184,14 @@ class Settings(BaseSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.data_dir.resolve() / 'trunx.db'}"
+
+    def recordings(self) -> str:
+        """Where Asterisk records, as a URL."""
+        if self.recordings_url is not None:
+            return self.recordings_url
+        if len(self.sounds_url) == 1 and self.sounds_url[0].startswith("sftp:"):
+            return urlsplit(self.sounds_url[0])._replace(path=MONITOR).geturl()
+        return f"file://{MONITOR}"
 
     def sounds(self) -> Path:
         """Our own folder of sounds."""

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,6 +38,8 @@ from trunx.adapters.store.ivr_lines import IvrLines
 from trunx.adapters.store.ivrs import Ivrs
 from trunx.adapters.store.log import Log
 from trunx.adapters.store.recorder import Recorder
+from trunx.adapters.store.recordings import Recordings as RecordingRows
+from trunx.adapters.store.recordings import Secrets
 from trunx.adapters.store.suppressions import Suppressions
 from trunx.adapters.store.webhooks import Webhooks
 from trunx.adapters.studio.studio import Studio
@@ -49,11 +52,13 @@ from trunx.engine.incoming import Incoming
 from trunx.engine.library import Library
 from trunx.engine.outbound import Outbound
 from trunx.engine.ports import Switch, Voices
+from trunx.engine.recordings import Recordings
 from trunx.engine.settling import Settling
 from trunx.web.application import create_application
 from trunx.web.ports import Ports
 from trunx.web.uploads import Limits
 
+PUBLIC_URL = "https://trunx.example.com"
 UPLOADS = Limits(2_000_000, 10)
 HURRIED = Deadlines(speech=2.0, silence=0.4, voices=1.0, backoff=0.01)
 NAMES = {"example.com": ["93.184.215.14"], "inside.example.com": ["93.184.215.14", "10.0.0.1"]}
@@ -231,6 +236,18 @@ async def in_one_task(opening: AbstractAsyncContextManager[T]) -> AsyncIterator[
     await keeping
 
 
+def recordings(database: Database, folder: Path) -> Recordings:
+    """Recordings; nobody fetches them."""
+    folder.mkdir()
+    return Recordings(
+        RecordingRows(database),
+        Secrets(database),
+        folder=folder,
+        life=timedelta(days=30),
+        public_url=PUBLIC_URL,
+    )
+
+
 def placing(database: Database, cache: RedisServer, switch: Switch | None) -> Outbound:
     """What places calls; nobody hears what becomes of them."""
     dials = Dials(database, server="web-tests")
@@ -278,6 +295,7 @@ async def open_house(
             outbound=outbound,
             log=Log(database, news),
             post=post,
+            recordings=recordings(database, folder / "recordings"),
             lines=lines,
             sounds=sounds,
             library=library,
@@ -287,7 +305,7 @@ async def open_house(
             incoming=incoming,
             uploads=uploads,
             parts=[database, valkey],
-            public_url="https://trunx.example.com",
+            public_url=PUBLIC_URL,
             version="0.1.0",
         )
         healing = asyncio.create_task(lines.heal())

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.web.house import Client, House, audio_form, new_did
+from tests.web.recorded import recorded
 from tests.web.test_calls import call
 from tests.web.tones import wav
 from trunx.web.application import RESOURCES
@@ -43,6 +44,7 @@ async def test_another_account_s_things_do_not_exist(
     hook = (await bob.post("/api/webhooks", HOOK)).body["id"]
     names = {"/ivr": "menu", "/audio": audio, "/dids": did, "/suppression": number, "/api/voice": one.id}
     names["/api/webhooks"] = hook
+    names["/api/recordings"] = (await recorded(house, bob)).id
     root = next(prefix for prefix in names if operation.path.startswith(prefix))
     path = operation.path.format(id=names[root], did=did, number=number, delivery=1)
 

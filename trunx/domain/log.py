@@ -24,6 +24,8 @@ class EventType(StrEnum):
     IVR_COMPLETED = "ivr.completed"  # the walk through a tree is over
     SUPPRESSION_ADDED = "suppression.added"
     AUDIO_FAILED = "audio.failed"  # an audio could not be made, or not be played in a call
+    RECORDING_READY = "recording.ready"  # a recording can be listened to
+    RECORDING_FAILED = "recording.failed"  # there is nothing to listen to, and never will be
     WEBHOOK_DISABLED = "webhook.disabled"  # it has failed for so long that nothing is sent any more
 
 

@@ -71,7 +71,8 @@ class Dispatch:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """The handler's answer to `request`; raises `ProblemError`."""
         operation, account = self._operation, ""
-        if not operation.open:
+        is_linked = operation.signed and "signature" in request.query
+        if not operation.open and not is_linked:
             account = (await authenticate(request, self._ports.accounts)).id
             structlog.contextvars.bind_contextvars(account=account)
         key = idempotency.key_of(request) if operation.idempotent else None

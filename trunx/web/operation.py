@@ -61,8 +61,8 @@ class Operation:
     """One method on one path.
 
     `answers` says for each status what is in the body: a model, a file, or text of a media type. The
-    handler's docstring is the description in the reference. `open` needs no key; `idempotent` takes an
-    Idempotency-Key.
+    handler's docstring is the description in the reference. `open` needs no key; `signed` needs none with a
+    `signature` in its query, which the handler then checks; `idempotent` takes an Idempotency-Key.
     """
 
     method: str
@@ -71,6 +71,7 @@ class Operation:
     answers: Mapping[int, type[BaseModel] | Sends | str]
     problems: tuple[Kind, ...] = ()
     open: bool = False
+    signed: bool = False
     idempotent: bool = False
     reads: Mapping[str, type[BaseModel]] = field(init=False)
 

@@ -22,6 +22,7 @@ from trunx.engine.ports import (
     Suppressions,
     Voices,
 )
+from trunx.engine.recordings import Recordings
 from trunx.web.uploads import Limits
 
 
@@ -49,6 +50,7 @@ class Ports:
     log: Log
     webhooks: Webhooks
     post: Post
+    recordings: Recordings
     incoming: Incoming
     uploads: Limits
     parts: Sequence[Part]

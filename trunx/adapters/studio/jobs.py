@@ -44,7 +44,22 @@ class Speak(_Line):
     target: Path
 
 
-Job: TypeAlias = Master | Encode | Speak
+class Finish(_Line):
+    """Make `target` of what Asterisk has recorded in `sources`, one for each channel. Done: `Finished`.
+
+    Refused: `torn`, when it has not closed its files and `torn` does not say to take them so.
+    """
+
+    kind: Literal["finish"] = "finish"
+    sources: tuple[Path, ...] = Field(min_length=1)
+    target: Path
+    format: Literal["mp3", "wav"]
+    trim_silence: bool
+    most_seconds: float
+    torn: bool
+
+
+Job: TypeAlias = Master | Encode | Speak | Finish
 
 
 class Warned(_Line):
@@ -60,6 +75,13 @@ class Mastered(_Line):
     hash: str = Field(pattern=r"^[0-9a-f]{32}$")
     ms: int
     warnings: tuple[Warned, ...]
+
+
+class Finished(_Line):
+    """How long it plays, and its size."""
+
+    ms: int
+    bytes: int
 
 
 class Done(_Line):

@@ -33,7 +33,12 @@ class Levels:
         frame = int(rate * FRAME_SECONDS)
         whole = max(1, len(signal) // frame)
         used = np.pad(signal[: whole * frame], (0, max(0, whole * frame - len(signal))))
-        powers = np.maximum(_powers(used.reshape(whole, frame)), _FAINTEST)
+        return cls.of_powers(_powers(used.reshape(whole, frame)))
+
+    @classmethod
+    def of_powers(cls, powers: NDArray[np.float64]) -> "Levels":
+        """The same of frames whose mean squares are known."""
+        powers = np.maximum(powers, _FAINTEST)
         loud = powers[powers > powers.mean() / 10]
         levels = 10 * np.log10(powers)
         return cls(levels, float(10 * np.log10(loud.mean())), float(np.percentile(levels, _FLOOR_PERCENTILE)))

@@ -14,7 +14,7 @@ from functools import lru_cache
 from queue import SimpleQueue
 from typing import Any, assert_never
 
-from trunx.adapters.studio.jobs import JOBS, Done, Encode, Failed, Job, Master, Refused, Reply, Speak
+from trunx.adapters.studio.jobs import JOBS, Done, Encode, Failed, Finish, Job, Master, Refused, Reply, Speak
 from trunx.domain.audio import UnusableSoundError
 
 _NICE = 10  # calls come first
@@ -69,6 +69,10 @@ def _do(job: Job) -> Reply:
             return _encode(job)
         case Speak():
             return _speak(job)
+        case Finish():
+            from trunx.adapters.studio.finishing import finish  # noqa: PLC0415
+
+            return Done(result=finish(job).model_dump(mode="json"))
         case _:
             assert_never(job)
 
