@@ -9,12 +9,16 @@ BIN := .venv/bin
 
 help:
 	@echo 'make run     set up .venv and start trunx, with the demo IVR when the data folder is empty'
+	@echo '             (TRUNX_DEMO_AI=1: with a stand-in for Ultravox, to try agents without a key)'
 	@echo 'make test    install what the tests need (some of it as root) and run them all'
 	@echo 'make check   formatting, lint, types, and the floors of the house'
 	@echo 'make bench   measure calls per second, memory, and turnaround'
 
 run: .venv/installed
-	@TRUNX_DEMO=$${TRUNX_DEMO:-1} exec $(BIN)/trunx serve
+	@export TRUNX_DEMO=$${TRUNX_DEMO:-1}; \
+	if [ "$${TRUNX_DEMO_AI:-0}" = 1 ]; then unset TRUNX_DEMO_AI; \
+		exec $(BIN)/python -m tests.peers.ultravox -- $(BIN)/trunx serve; fi; \
+	exec $(BIN)/trunx serve
 
 test: ready
 	$(BIN)/python -m pytest

@@ -86,3 +86,22 @@ class PromptBrief:
 
 Brief = AgentBrief | PromptBrief
 """Who is to talk to a caller or a callee."""
+
+Trouble = Literal["off", "credentials", "payment", "invalid", "missing", "busy", "unavailable", "unknown"]
+"""`off`: no key is configured. `invalid`: the vendor refuses what was asked for (400, 422). `missing`: 404.
+`busy`: 429 and 503. `unavailable`: nothing was done. `unknown`: it may have been done.
+"""
+
+
+VendorKind = Literal["agent", "tool", "corpus"]
+"""What the vendor keeps for us: a corpus is what it calls `Knowledge`."""
+
+
+class VendorError(Exception):
+    """The vendor did not do it. `sentence` is fit for users; `retry_after` is in seconds."""
+
+    def __init__(self, trouble: Trouble, sentence: str, retry_after: float | None = None) -> None:
+        super().__init__(sentence)
+        self.trouble = trouble
+        self.sentence = sentence
+        self.retry_after = retry_after
