@@ -3,32 +3,24 @@
 The rules of `ports.py` hold here too. What the vendor answers is a `VendorError` where it is not a success.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from trunx.domain.agent import Agent, Knowledge, Tool
-from trunx.domain.records import Page, PartState, Rows
-from trunx.domain.talk import Talk, TalkRequest, VendorCall
-
-Trouble = Literal["off", "credentials", "payment", "invalid", "missing", "busy", "unavailable", "unknown"]
-"""`off`: no key is configured. `invalid`: the vendor refuses what was asked for (400, 422). `missing`: 404.
-`busy`: 429 and 503. `unavailable`: nothing was done. `unknown`: it may have been done.
-"""
-
-
-class VendorError(Exception):
-    """The vendor did not do it. `sentence` is fit for users; `retry_after` is in seconds."""
-
-    def __init__(self, trouble: Trouble, sentence: str, retry_after: float | None = None) -> None:
-        super().__init__(sentence)
-        self.trouble = trouble
-        self.sentence = sentence
-        self.retry_after = retry_after
+from trunx.domain.agent import Agent, Knowledge, Tool, VendorKind
+from trunx.domain.agent import VendorError as VendorError  # noqa: PLC0414 - named beside who raises it
+from trunx.domain.records import Page, PartState, Rows, TalkLease
+from trunx.domain.talk import News, Talk, TalkRequest, VendorCall
 
 
 class VendorAgents(Protocol):
-    """The vendor's agents, tools and corpora. Every method raises `VendorError`."""
+    """The vendor's agents, tools and corpora. Every method raises `VendorError`.
+
+    Names are unique; `create_...` raises `unknown` when the answer was lost, and `find` then tells.
+    """
+
+    async def find(self, kind: VendorKind, name: str) -> Sequence[str]:
+        """The vendor's ids of all that has this very name."""
 
     async def create_agent(self, name: str, template: Mapping[str, Any]) -> str:
         """The vendor's id. What it keeps is compared with what was asked for."""
@@ -44,7 +36,11 @@ class VendorAgents(Protocol):
 
     async def create_tool(self, name: str, definition: Mapping[str, Any]) -> str: ...
 
-    async def put_tool(self, vendor_id: str, name: str, definition: Mapping[str, Any]) -> None: ...
+    async def put_tool(self, vendor_id: str, name: str, definition: Mapping[str, Any]) -> None:
+        """`missing`: it is gone."""
+
+    async def tool_differs(self, vendor_id: str, name: str, definition: Mapping[str, Any]) -> bool:
+        """Whether the vendor's tool is not as it should be. `missing`: it is gone."""
 
     async def delete_tool(self, vendor_id: str) -> None: ...
 
@@ -94,15 +90,21 @@ class VendorCalls(Protocol):
 class Agents(Protocol):
     """The accounts' agents."""
 
-    async def add(self, agent: Agent) -> None: ...
+    async def add(self, agent: Agent) -> None:
+        """Raises `NotFoundError` with (`tools` | `knowledge`, the id of one that is not there), as `change`
+        does. A default agent takes the place of the former one.
+        """
 
     async def get(self, account: str, agent_id: str) -> Agent:
         """Raises `NotFoundError`."""
 
     async def page(self, account: str, page: Page) -> Rows[Agent]: ...
 
-    async def change(self, agent: Agent) -> None:
-        """Replaces the row. Raises `NotFoundError`. A default agent takes the place of the former one."""
+    async def change(self, agent: Agent, before: Agent) -> bool:
+        """Replaces the row, but for `vendor_id`, if it still is `before`: False when somebody changed it.
+
+        Raises `NotFoundError`.
+        """
 
     async def delete(self, account: str, agent_id: str) -> Agent:
         """What was deleted. Its vendor's agent, if any, is noted as left over in the same transaction.
@@ -110,26 +112,32 @@ class Agents(Protocol):
         Raises `NotFoundError`.
         """
 
-    async def made(self, agent_id: str, vendor_id: str | None) -> None:
-        """Notes which vendor's agent stands for it now."""
+    async def made(self, agent: Agent, vendor_id: str) -> None:
+        """Notes which vendor's agent stands for it now; a former one is left over."""
 
     async def serving(self, account: str, named: str | None, did: str | None) -> Agent:
         """Who takes a caller: the named agent, else the DID's, else the account's default, else the account's
         only one. Raises `NotFoundError`.
         """
 
-    async def using(
-        self, account: str, *, tool: str | None = None, knowledge: str | None = None
-    ) -> Sequence[Agent]:
-        """The agents that were given a tool, or some knowledge."""
 
-    async def left_over(self) -> Sequence[tuple[str, str]]:
-        """What is still to be deleted at the vendor's: (`agent` | `tool` | `corpus`, vendor's id)."""
+class LeftOvers(Protocol):
+    """What is to be deleted at the vendor's. Stores note what they delete in the same transaction."""
 
-    async def cleared(self, vendor_id: str) -> None:
-        """It is deleted there."""
+    async def expect(self, kind: VendorKind, name: str) -> bool:
+        """Notes that something of this name is about to be made; False: that is noted already."""
 
-    async def note_left_over(self, kind: str, vendor_id: str) -> None: ...
+    async def expected(self, before: datetime) -> Sequence[tuple[VendorKind, str]]:
+        """What was to be made, and has neither succeeded nor failed since: (kind, name)."""
+
+    async def standing(self, vendor_ids: Collection[str]) -> set[str]:
+        """Those of them that stand for a row."""
+
+    async def due(self) -> Sequence[tuple[VendorKind, str]]:
+        """What is to be deleted: (kind, vendor's id)."""
+
+    async def cleared(self, named: str) -> None:
+        """What was noted under this id or name is in order."""
 
 
 class Tools(Protocol):
@@ -145,11 +153,19 @@ class Tools(Protocol):
 
     async def page(self, account: str, page: Page) -> Rows[Tool]: ...
 
-    async def change(self, tool: Tool) -> None:
-        """Raises `NotFoundError`."""
+    async def change(self, tool: Tool, before: Tool) -> bool:
+        """Replaces the definition, if it still is that of `before`: False when somebody changed it.
+
+        Raises `NotFoundError`.
+        """
+
+    async def made(self, tool: Tool, vendor_id: str) -> None:
+        """Notes which vendor's tool stands for it now; the former one is left over, and so are the vendor's
+        agents that were given it: they must be made anew.
+        """
 
     async def delete(self, account: str, tool_id: str) -> Tool:
-        """Raises `NotFoundError`. Its vendor's tool is noted as left over in the same transaction."""
+        """Raises `NotFoundError`, and `InUseError` when agents have it. Its vendor's tool is left over."""
 
 
 class KnowledgeBases(Protocol):
@@ -165,11 +181,16 @@ class KnowledgeBases(Protocol):
 
     async def page(self, account: str, page: Page) -> Rows[Knowledge]: ...
 
-    async def change(self, knowledge: Knowledge) -> None:
-        """Raises `NotFoundError`."""
+    async def change(self, knowledge: Knowledge, before: Knowledge) -> bool:
+        """Replaces name and description, if they still are those of `before`: False when somebody changed
+        them. The vendor's agents that were told of it must be made anew. Raises `NotFoundError`.
+        """
+
+    async def made(self, knowledge: Knowledge, vendor_id: str) -> None:
+        """As with `Tools`."""
 
     async def delete(self, account: str, knowledge_id: str) -> Knowledge:
-        """Raises `NotFoundError`. Its vendor's corpus is noted as left over in the same transaction."""
+        """Raises `NotFoundError`, and `InUseError` when agents have it. Its corpus is left over."""
 
 
 class Talks(Protocol):
@@ -177,7 +198,7 @@ class Talks(Protocol):
 
     async def add(self, talk: Talk) -> None: ...
 
-    async def settle(self, talk_id: str, news: "TalkNews") -> Talk:
+    async def settle(self, talk_id: str, news: News) -> Talk:
         """Lets a talk become what the news make of it, forward only. Raises `NotFoundError`."""
 
     async def of_vendor(self, vendor_call: str) -> Talk:
@@ -186,14 +207,28 @@ class Talks(Protocol):
     async def get(self, talk_id: str) -> Talk:
         """Raises `NotFoundError`."""
 
-    async def of_calls(self, calls: Collection[str]) -> Mapping[str, Sequence[Talk]]:
+    async def of_calls(self, ids: Collection[str]) -> Mapping[str, Sequence[Talk]]:
         """The talks of each call, in order."""
 
     async def overdue(self, before: datetime, limit: int) -> Sequence[Talk]:
-        """Talks that are not settled and of which nothing was heard since, oldest first."""
+        """Talks that are not settled and about which the vendor is to be asked, for they are due, or their
+        call has ended: at most `limit`, the longest overdue. They are put off for a while, so that nobody
+        else asks meanwhile.
+        """
+
+    async def live(self) -> Sequence[TalkLease]:
+        """The places of all talks that are not over, whichever process has them."""
 
 
-class TalkNews(Protocol):
-    """What is new about a talk: a pure function of how it is kept."""
+class TalkPlaces(Protocol):
+    """How many talks an account has at once, shared by all processes. A place that nobody renews comes free.
 
-    def __call__(self, talk: Talk) -> Talk: ...
+    Each method raises `UnavailableError` when that cannot be told.
+    """
+
+    async def take(self, account: str, talk_id: str) -> bool:
+        """False: all are taken. Asked again for the same talk, it is not counted twice."""
+
+    async def renew(self, places: Iterable[TalkLease]) -> None: ...
+
+    async def release(self, account: str, talk_id: str) -> None: ...
