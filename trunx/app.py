@@ -40,6 +40,7 @@ from trunx.adapters.studio.studio import Limits as StudioLimits
 from trunx.adapters.studio.studio import Studio
 from trunx.adapters.voices.local import LocalVoice
 from trunx.adapters.webhooks.post import Post
+from trunx.ai import ai_agents
 from trunx.calling import calling
 from trunx.domain.account import new_secret
 from trunx.domain.errors import UnavailableError
@@ -50,6 +51,7 @@ from trunx.engine.library import Library
 from trunx.engine.metrics import CALLS_LIVE, CALLS_REFUSED
 from trunx.engine.opt_out import OptOuts
 from trunx.engine.ports import Lines, Part, Voices
+from trunx.engine.transferring import Transfers
 from trunx.settings import PREFIX, Settings, SettingsError
 from trunx.web.application import create_application
 from trunx.web.ports import Ports
@@ -106,12 +108,14 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         accounts, ivrs = Accounts(database), Ivrs(database)
         for work in (lines.heal(), journal.replay_for_ever(suppressions), deliverer.run()):
             stack.push_async_callback(_cancelled, asyncio.create_task(work))
-        inbound = Inbound(lines, opt_outs, recorder, sound.folders, settings.region)
-        calls_out = await stack.enter_async_context(calling(settings, database, cache, inbound))
+        ai = await stack.enter_async_context(ai_agents(settings, database, cache))
+        transfers = Transfers(talking=ai.talking, agents=ai.rows)
+        inbound = Inbound(lines, opt_outs, recorder, sound.folders, settings.region, transfers=transfers)
+        calls_out = await stack.enter_async_context(calling(settings, database, cache, inbound, ai.talking))
         with _port("AGI", settings.agi_host, settings.agi_port):
             calls = await stack.enter_async_context(
                 agi.Server(
-                    inbound,
+                    calls_out.inbound,
                     host=settings.agi_host,
                     port=settings.agi_port,
                     limits=agi.Limits(sessions=settings.agi_sessions),
@@ -122,6 +126,8 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             recorder.end_lost()
         else:
             stack.push_async_callback(_cancelled, asyncio.create_task(calls_out.truth.run()))
+        for chore in ai.chores:
+            stack.push_async_callback(_cancelled, asyncio.create_task(chore()))
         await _end_lost(sound)
         CALLS_LIVE.set_function(lambda: calls.sessions)
         CALLS_REFUSED.set_function(lambda: calls.refused)
@@ -142,10 +148,14 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             incoming=sound.incoming,
             uploads=Limits(settings.upload_bytes, settings.upload_seconds),
             outbound=calls_out.outbound,
+            ai=ai.door,
+            agents=ai.roster,
+            tools=ai.tools,
+            knowledge=ai.knowledge,
             log=Log(database, news),
             webhooks=Webhooks(database),
             post=post,
-            parts=(database, cache, sound.staging, sound.voices, calls_out.part),
+            parts=(database, cache, sound.staging, sound.voices, ai.part, calls_out.part),
             public_url=(settings.public_url or _url(settings.http_host, settings.http_port)).rstrip("/"),
             version=version("trunx"),
         )

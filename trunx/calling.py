@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dialplan.names import AGI_PATH_OUTBOUND
 from trunx.adapters.ami.ami import Ami
@@ -13,6 +13,7 @@ from trunx.adapters.store.dials import Dials
 from trunx.adapters.store.ivr_lines import IvrLines
 from trunx.domain.gate import Capacity
 from trunx.domain.records import PartState
+from trunx.engine.bridging import Bridging
 from trunx.engine.gatekeeper import Gatekeeper, Trunk
 from trunx.engine.held import Held
 from trunx.engine.inbound import Inbound
@@ -20,6 +21,7 @@ from trunx.engine.outbound import Outbound
 from trunx.engine.ports import Part
 from trunx.engine.reconcile import Truth
 from trunx.engine.settling import Settling
+from trunx.engine.talking import Talking
 from trunx.settings import PREFIX, Settings, SettingsError
 
 
@@ -32,8 +34,12 @@ class _NoSwitch:
 
 @dataclass(frozen=True, slots=True)
 class Calling:
-    """All that places calls; `truth` is to run once calls can reach us, None where none are placed."""
+    """All that places calls; `truth` is to run once calls can reach us, None where none are placed.
 
+    `inbound` is what was given, and can transfer to persons too.
+    """
+
+    inbound: Inbound
     outbound: Outbound
     truth: Truth | None
     part: Part
@@ -45,6 +51,7 @@ async def calling(
     database: Database,
     cache: RedisServer,
     inbound: Inbound,
+    talking: Talking | None,
 ) -> AsyncIterator[Calling]:
     with _setting("TRUNK_CALLS"):
         carries = Capacity(
@@ -54,6 +61,8 @@ async def calling(
         switch = None if settings.ami_url is None else Ami(settings.ami_url.get_secret_value())
     dials, lines = Dials(database, server=settings.server_name), IvrLines(database)
     gate = Gatekeeper(dials, Leases(cache), Trunk(settings.trunk, carries))
+    transfers = replace(inbound.transfers, bridging=Bridging(gate))
+    inbound = replace(inbound, transfers=transfers)
     async with AsyncExitStack() as stack:
         if switch is not None:
             await stack.enter_async_context(switch)
@@ -62,7 +71,7 @@ async def calling(
         outbound = Outbound(dials=dials, gate=gate, settling=settling, lines=lines, switch=switch)
         stack.push_async_callback(outbound.close)
         if switch is None:
-            yield Calling(outbound, None, _NoSwitch())
+            yield Calling(inbound, outbound, None, _NoSwitch())
             return
         held = inbound.scripts[AGI_PATH_OUTBOUND] = Held(
             dials=dials,
@@ -72,6 +81,8 @@ async def calling(
             recorder=inbound.recorder,
             sounds=inbound.sounds,
             switch=switch,
+            transfers=transfers,
+            talking=talking,
         )
         truth = Truth(
             dials=dials,
@@ -82,7 +93,7 @@ async def calling(
             inbound=inbound.live,
             walking=held.walking,
         )
-        yield Calling(outbound, truth, switch)
+        yield Calling(inbound, outbound, truth, switch)
 
 
 @contextmanager

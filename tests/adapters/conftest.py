@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+import trunx.adapters.store.agent_tables  # noqa: F401 - its tables belong to the metadata
 from tests.adapters.sound_store import SoundStore, StagingOpener
 from tests.adapters.valkey_peer import ValkeyPeer
 from tests.peers.postgres import Postgres

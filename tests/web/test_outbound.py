@@ -286,22 +286,6 @@ async def test_where_no_calls_are_placed(house: House, bea: Client, tmp_path: Pa
             assert (got.status, got.code) == (503, "ami-off")
 
 
-@pytest.mark.parametrize(
-    "field",
-    [
-        {"systemPrompt": "Be kind."},
-        {"model": "m"},
-        {"voice": "Mark"},
-        {"tools": []},
-        {"firstSpeaker": "user"},
-        {"temperature": 0.7},
-    ],
-)
-async def test_ai_calls_are_for_later(bea: Client, field: dict[str, object]) -> None:
-    got = await bea.post("/api/voice", {"from": "+19495550001", "to": TO, **field})
-    assert (got.status, got.code) == (422, "agents-not-available")
-
-
 async def test_an_ivr_that_is_not_there(house: House, bea: Client) -> None:
     before = len(house.asterisk.named("Originate"))
     got = await bea.post("/api/voice", {"from": await owned(bea), "to": TO, "ivr": "no-such"})

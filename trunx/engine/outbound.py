@@ -5,7 +5,7 @@ who sends the order, once, whatever becomes of it. What became of it is found ou
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -153,6 +153,10 @@ class Outbound:
         """What was asked to be kept with those of the calls that we placed."""
         return await self._dials.metadata(calls)
 
+    async def by_ai(self, calls: Sequence[str]) -> Collection[str]:
+        """Those of the calls that we placed for an AI agent to talk in."""
+        return await self._dials.by_ai(calls)
+
     async def close(self) -> None:
         """Lets the orders that are on their way be sent."""
         while self._dialling:
@@ -198,6 +202,7 @@ class Outbound:
             dialled_at=None,
             server=self._switch.place if self._switch else "",
             verdict=[judged(now, "accept", verdicts)],
+            ai=wanted.ai,
         )
         return call, dial
 

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Collection
 from aiohttp import web
 
 from trunx.web import (
+    agents,
+    ai_calls,
     audio,
     calls,
     dids,
@@ -12,9 +14,12 @@ from trunx.web import (
     events,
     health,
     ivrs,
+    knowledge,
     outbound,
     streams,
     suppressions,
+    tools,
+    vendor_hooks,
     webhooks,
 )
 from trunx.web.bodies import MAX_BODY_BYTES
@@ -28,6 +33,10 @@ RESOURCES = {
     "Audio": audio.OPERATIONS,
     "DIDs": dids.OPERATIONS,
     "Suppressions": suppressions.OPERATIONS,
+    # Before the calls, whose ids would stand in for these names.
+    "Agents": (*agents.OPERATIONS, *ai_calls.OPERATIONS),
+    "Tools": tools.OPERATIONS,
+    "Knowledge": knowledge.OPERATIONS,
     "Calls": (*outbound.OPERATIONS, *calls.OPERATIONS),
     "Events": events.OPERATIONS,
     "Webhooks": webhooks.OPERATIONS,
@@ -50,6 +59,7 @@ def create_application(ports: Ports) -> web.Application:
     application.cleanup_ctx.append(carried_through)
     streams.prepare(application)
     application.add_routes(docs.routes(document(RESOURCES, ports.public_url, ports.version)))
+    application.add_routes(vendor_hooks.routes(ports.ai))
     paths = {operation.path for group in RESOURCES.values() for operation in group}
     for group in RESOURCES.values():
         for operation in group:
