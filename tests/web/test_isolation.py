@@ -20,8 +20,8 @@ BODIES = {
     ("POST", "/api/webhooks/{id}/redeliver"): {"from": 1, "to": 1},
 }
 HOOK = {"url": "https://example.com/hook"}
-# Everybody's; and a stream, which has tests of its own.
-ELSEWHERE = {"/audio/voices", "/api/events"}
+# Everybody's; and a stream and a question, which have tests of their own.
+ELSEWHERE = {"/audio/voices", "/api/events", "/dids/pick"}
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ process has been replaced, Asterisk asks again, and what was asked for goes on f
 """
 
 import asyncio
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
@@ -34,11 +33,7 @@ _NEWS_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Handles the calls that the dialplan hands over with `AGI(agi://.../outbound)`.
-
-    `walking` are the calls that are in a tree: whoever hears of their end waits a moment, so that the last
-    step is told before it.
-    """
+    """Handles the calls that the dialplan hands over with `AGI(agi://.../outbound)`."""
 
     dials: Dials
     settling: Settling
@@ -47,7 +42,6 @@ class Held:
     recorder: Recorder
     sounds: Sounds
     switch: Switch
-    walking: set[str] = field(default_factory=set)
 
     async def __call__(self, channel: Channel) -> None:
         """One call. Returning without a hangup has the dialplan ask again in a moment."""
@@ -130,19 +124,12 @@ class Held:
             return EndReason.UNASSIGNED
         # Who asks not to be called is the one who was called.
         nodes = Nodes(speaker, self.opt_outs, call.account, call.id, call.to_number)
-        self.walking.add(call.id)
-        try:
-            return await Way(call.id, nodes, self.recorder).walk(line.tree, channel)
-        finally:
-            self.walking.discard(call.id)
+        return await Way(call.id, nodes, self.recorder).walk(line.tree, channel)
 
     async def _end(self, channel: Channel, call: Call, reason: EndReason) -> None:
         """The reason first: the news of the hangup must not find another one."""
         now = moment()
-        if call.ivr is not None:
-            with suppress(UnavailableError):
-                await self.recorder.flush()  # its steps are told before its end
-        await self.settling.surely({call.id: lambda *_: Ended(now, reason=reason)})
+        await self.settling.surely({call.id: lambda *_: Ended(now, reason=reason)}, after_steps=True)
         try:
             await channel.hangup()
         except CallEndedError:

@@ -7,6 +7,7 @@ from aiohttp import web
 from trunx.web import (
     audio,
     calls,
+    did_health,
     dids,
     docs,
     events,
@@ -26,7 +27,7 @@ from trunx.web.request_log import request_log
 RESOURCES = {
     "IVRs": ivrs.OPERATIONS,
     "Audio": audio.OPERATIONS,
-    "DIDs": dids.OPERATIONS,
+    "DIDs": (*dids.OPERATIONS, *did_health.OPERATIONS),
     "Suppressions": suppressions.OPERATIONS,
     "Calls": (*outbound.OPERATIONS, *calls.OPERATIONS),
     "Events": events.OPERATIONS,
