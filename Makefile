@@ -5,7 +5,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run ready test check bench
+.PHONY: help run ready test check bench chaos
 
 help:
 	@echo 'make run     set up .venv and start trunx, with the demo IVR when the data folder is empty'
@@ -13,6 +13,7 @@ help:
 	@echo 'make test    install what the tests need (some of it as root) and run them all'
 	@echo 'make check   formatting, lint, types, and the floors of the house'
 	@echo 'make bench   measure calls per second, memory, and turnaround'
+	@echo 'make chaos   place calls while trunx, Asterisk and what is between them die, ten times'
 
 run: .venv/installed
 	@export TRUNX_DEMO=$${TRUNX_DEMO:-1}; \
@@ -31,6 +32,9 @@ check: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python -m tests.bench
+
+chaos: ready
+	$(BIN)/python -m tests.chaos
 
 ready: .venv/installed-dev
 	.ci/packages

@@ -222,6 +222,7 @@ def test_figures_are_those_of_the_code() -> None:
     sessions = Settings.model_fields["agi_sessions"].default
     assert f"{drain + CLOSE_DEADLINE + 5:.0f} s with the default" in OPERATING
     assert f"({MOST_WAITING:,} at most)" in OPERATING
+    assert f"Events go after {Settings.model_fields['events_days'].default} days" in EVENTS
     assert f"`TRUNX_AGI_SESSIONS` calls at once ({sessions:,})" in ASTERISK
     assert f"`TRUNX_DRAIN_SECONDS` ({drain})" in ASTERISK
     assert sound_name("ACCOUNT", "hours.wav") == "trunx/ACCOUNT/hours"

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Protocol
 
@@ -33,6 +34,7 @@ from trunx.adapters.store.ivrs import Ivrs
 from trunx.adapters.store.journal import Journal
 from trunx.adapters.store.log import Log
 from trunx.adapters.store.outbox import Outbox
+from trunx.adapters.store.purge import Purge
 from trunx.adapters.store.recorder import Recorder
 from trunx.adapters.store.suppressions import Suppressions
 from trunx.adapters.store.webhooks import Webhooks
@@ -106,7 +108,8 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         stack.push_async_callback(opt_outs.drain)
         sound = await stack.enter_async_context(_sound(settings, database, lines))
         accounts, ivrs = Accounts(database), Ivrs(database)
-        for work in (lines.heal(), journal.replay_for_ever(suppressions), deliverer.run()):
+        purge = Purge(database, timedelta(days=settings.events_days))
+        for work in (lines.heal(), journal.replay_for_ever(suppressions), deliverer.run(), purge.run()):
             stack.push_async_callback(_cancelled, asyncio.create_task(work))
         ai = await stack.enter_async_context(ai_agents(settings, database, cache))
         transfers = Transfers(talking=ai.talking, agents=ai.rows)
@@ -152,6 +155,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             agents=ai.roster,
             tools=ai.tools,
             knowledge=ai.knowledge,
+            picking=calls_out.picking,
             log=Log(database, news),
             webhooks=Webhooks(database),
             post=post,

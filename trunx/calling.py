@@ -1,7 +1,8 @@
 """Puts together what places calls; `app.py` puts it into the whole."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from dialplan.names import AGI_PATH_OUTBOUND
@@ -11,6 +12,7 @@ from trunx.adapters.cache.redis import RedisServer
 from trunx.adapters.store.database import Database
 from trunx.adapters.store.dials import Dials
 from trunx.adapters.store.ivr_lines import IvrLines
+from trunx.adapters.store.standings import Standings
 from trunx.domain.gate import Capacity
 from trunx.domain.records import PartState
 from trunx.engine.bridging import Bridging
@@ -18,8 +20,9 @@ from trunx.engine.gatekeeper import Gatekeeper, Trunk
 from trunx.engine.held import Held
 from trunx.engine.inbound import Inbound
 from trunx.engine.outbound import Outbound
+from trunx.engine.picking import Picking
 from trunx.engine.ports import Part
-from trunx.engine.reconcile import Truth
+from trunx.engine.reconcile import Truth, end_overdue_for_ever
 from trunx.engine.settling import Settling
 from trunx.engine.talking import Talking
 from trunx.settings import PREFIX, Settings, SettingsError
@@ -41,6 +44,7 @@ class Calling:
 
     inbound: Inbound
     outbound: Outbound
+    picking: Picking
     truth: Truth | None
     part: Part
 
@@ -66,14 +70,24 @@ async def calling(
     async with AsyncExitStack() as stack:
         if switch is not None:
             await stack.enter_async_context(switch)
-        settling = Settling(dials, gate)
+        settling = Settling(dials, gate, inbound.recorder)
         stack.push_async_callback(settling.close)
-        outbound = Outbound(dials=dials, gate=gate, settling=settling, lines=lines, switch=switch)
+        picking = Picking(Standings(database))
+        stack.push_async_callback(picking.close)
+        outbound = Outbound(
+            dials=dials, gate=gate, settling=settling, lines=lines, switch=switch, picking=picking
+        )
         stack.push_async_callback(outbound.close)
         if switch is None:
-            yield Calling(inbound, outbound, None, _NoSwitch())
+            ending = asyncio.create_task(end_overdue_for_ever(dials, settling))
+            try:
+                yield Calling(inbound, outbound, picking, None, _NoSwitch())
+            finally:
+                ending.cancel()
+                with suppress(asyncio.CancelledError):
+                    await ending
             return
-        held = inbound.scripts[AGI_PATH_OUTBOUND] = Held(
+        inbound.scripts[AGI_PATH_OUTBOUND] = Held(
             dials=dials,
             settling=settling,
             lines=lines,
@@ -91,9 +105,8 @@ async def calling(
             outbound=outbound,
             switch=switch,
             inbound=inbound.live,
-            walking=held.walking,
         )
-        yield Calling(inbound, outbound, truth, switch)
+        yield Calling(inbound, outbound, picking, truth, switch)
 
 
 @contextmanager

@@ -138,6 +138,9 @@ class Settings(BaseSettings):
     webhook_private: bool = Field(
         default=False, description="Whether webhooks may go to private, loopback and link-local addresses."
     )
+    events_days: int = Field(
+        default=30, ge=2, description="Days that events and what was sent of them are kept."
+    )
     ami_url: SecretStr | None = Field(
         default=None,
         description="Asterisk's manager interface, `ami://user:secret@host:5038`; no outbound calls without.",

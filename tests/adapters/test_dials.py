@@ -256,6 +256,12 @@ async def test_who_answered(database: Database, dials: Dials, account: str) -> N
     kept = (await dials.get(account, call.id))[0]
     assert (kept.machine, kept.machine_cause) == ("machine", "TOOLONG-5000")
     assert await told(database, call) == ["call.initiated", "call.machine"]
+    ended, dial = wanted(account)
+    await dials.create(ended, dial)
+    await dials.settle({ended.id: lambda *_: Canceled(now())})
+    await dials.detected(ended.id, "human", "HUMAN-1")  # known too late to be told after the end
+    assert (await dials.get(account, ended.id))[0].machine == "human"
+    assert await told(database, ended) == ["call.initiated", "call.failed"]
 
 
 async def test_calls_that_came_in(dials: Dials, account: str) -> None:

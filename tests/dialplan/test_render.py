@@ -182,7 +182,10 @@ def test_a_url_that_asterisk_could_not_use_is_refused(agi_url: str) -> None:
 
 @pytest.mark.parametrize(
     "context",
-    ["", "general", "globals", names.CONTEXT_OUTBOUND, names.CONTEXT_AGENT, names.CONTEXT_WAIT, "a" * 80, "trunx\n"],
+    [
+        *("", "general", "globals", "a" * 80, "trunx\n"),
+        *(names.CONTEXT_OUTBOUND, names.CONTEXT_AGENT, names.CONTEXT_WAIT),
+    ],
 )
 def test_a_context_that_asterisk_could_not_use_is_refused(context: str) -> None:
     with pytest.raises(ValueError, match=r"^context: "):

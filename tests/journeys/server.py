@@ -58,6 +58,7 @@ class Trunx:
 
     Attributes:
         log: the lines it has logged, of all its lives.
+        url: of its API.
     """
 
     def __init__(self, folder: Path, sounds: Path, ports: Ports, settings: dict[str, str]) -> None:
@@ -69,9 +70,8 @@ class Trunx:
         self._process: Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._said = asyncio.Condition()
-        self._client = aiohttp.ClientSession(
-            f"http://127.0.0.1:{self._http_port}", headers={"Authorization": f"Bearer {KEY}"}
-        )
+        self.url = f"http://127.0.0.1:{self._http_port}"
+        self._client = aiohttp.ClientSession(self.url, headers={"Authorization": f"Bearer {KEY}"})
 
     @classmethod
     @asynccontextmanager

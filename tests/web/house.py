@@ -42,6 +42,7 @@ from trunx.adapters.store.knowledge import KnowledgeBases
 from trunx.adapters.store.left_overs import LeftOvers as LeftOverRows
 from trunx.adapters.store.log import Log
 from trunx.adapters.store.recorder import Recorder
+from trunx.adapters.store.standings import Standings
 from trunx.adapters.store.suppressions import Suppressions
 from trunx.adapters.store.talks import Talks
 from trunx.adapters.store.tools import Tools as ToolRows
@@ -64,6 +65,7 @@ from trunx.engine.knowledge import Bookshelf
 from trunx.engine.left_overs import LeftOvers
 from trunx.engine.library import Library
 from trunx.engine.outbound import Outbound
+from trunx.engine.picking import Picking
 from trunx.engine.ports import Switch, Voices
 from trunx.engine.settling import Settling
 from trunx.engine.talk_truth import TalkTruth
@@ -252,12 +254,21 @@ async def in_one_task(opening: AbstractAsyncContextManager[T]) -> AsyncIterator[
     await keeping
 
 
-def placing(database: Database, cache: RedisServer, switch: Switch | None) -> Outbound:
+def placing(
+    database: Database, cache: RedisServer, switch: Switch | None, picking: Picking | None = None
+) -> Outbound:
     """What places calls; nobody hears what becomes of them."""
     dials = Dials(database, server="web-tests")
     gate = Gatekeeper(dials, Leases(cache), Trunk("carrier", Capacity(per_second=1_000, at_once=1_000)))
-    settling = Settling(dials, gate)
-    return Outbound(dials=dials, gate=gate, settling=settling, lines=IvrLines(database), switch=switch)
+    settling = Settling(dials, gate, Recorder(database, server="web-tests"))
+    return Outbound(
+        dials=dials,
+        gate=gate,
+        settling=settling,
+        lines=IvrLines(database),
+        switch=switch,
+        picking=picking or Picking(Standings(database)),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,11 +331,13 @@ async def open_house(
         aiohttp.ClientSession() as session,
     ):
         await switch.wait_connected(5)
-        outbound = placing(database, valkey, switch)
+        picking = Picking(Standings(database))
+        outbound = placing(database, valkey, switch, picking)
         ports = Ports(
             **stores(database),
             **ai.ports,
             outbound=outbound,
+            picking=picking,
             log=Log(database, news),
             post=post,
             lines=lines,
@@ -351,3 +364,4 @@ async def open_house(
             healing.cancel()
             await asyncio.gather(healing, return_exceptions=True)
             await outbound.close()
+            await picking.close()

@@ -34,8 +34,8 @@ TOOL = {
     "http": {"baseUrlPattern": "https://example.com/"},
 }
 BOOK = {"name": "Hours"}
-# Everybody's; and a stream, which has tests of its own.
-ELSEWHERE = {"/audio/voices", "/api/events"}
+# Everybody's; and a stream and a question, which have tests of their own.
+ELSEWHERE = {"/audio/voices", "/api/events", "/dids/pick"}
 
 
 @pytest.mark.parametrize(

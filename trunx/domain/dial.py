@@ -28,7 +28,8 @@ _OURS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[78][0-9a-f]{3}-[89ab][0-9a-f]{3}-[
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A call that somebody asks for; numbers in E.164, `to_number` perhaps a short one that the gate refuses.
+    """A call that somebody asks for; numbers in E.164, `to_number` perhaps a short one that the gate refuses,
+    `from_number` perhaps `auto`: whichever DID is best.
 
     Attributes:
         send_digits: keys to press for the callee once it answers; `w` waits half a second.

@@ -5,7 +5,6 @@ process has been replaced, Asterisk asks again, and what was asked for goes on f
 """
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import assert_never
@@ -38,11 +37,7 @@ _NEWS_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Handles the calls that the dialplan hands over with `AGI(agi://.../outbound)`.
-
-    `walking` are the calls that are in a tree: whoever hears of their end waits a moment, so that the last
-    step is told before it.
-    """
+    """Handles the calls that the dialplan hands over with `AGI(agi://.../outbound)`."""
 
     dials: Dials
     settling: Settling
@@ -51,7 +46,6 @@ class Held:
     recorder: Recorder
     sounds: Sounds
     switch: Switch
-    walking: set[str] = field(default_factory=set)
     transfers: Transfers = field(default_factory=Transfers)
     talking: Talking | None = None
 
@@ -170,19 +164,12 @@ class Held:
         # Who asks not to be called is the one who was called.
         party = Party(call.id, call.account, "outbound", call.from_number, call.to_number, ivr, dial.metadata)
         nodes = Nodes(channel, speaker, self.opt_outs, self.transfers, party)
-        self.walking.add(call.id)
-        try:
-            return await Way(call.id, nodes, self.recorder).walk(line.tree, channel)
-        finally:
-            self.walking.discard(call.id)
+        return await Way(call.id, nodes, self.recorder).walk(line.tree, channel)
 
     async def _end(self, channel: Channel, call: Call, reason: EndReason) -> None:
         """The reason first: the news of the hangup must not find another one."""
         now = moment()
-        if call.ivr is not None:
-            with suppress(UnavailableError):
-                await self.recorder.flush()  # its steps are told before its end
-        await self.settling.surely({call.id: lambda *_: Ended(now, reason=reason)})
+        await self.settling.surely({call.id: lambda *_: Ended(now, reason=reason)}, after_steps=True)
         try:
             await channel.hangup()
         except CallEndedError:

@@ -6,12 +6,11 @@ from trunx.domain.agent import AgentBrief
 from trunx.domain.call import Status
 from trunx.domain.dial import Wanted
 from trunx.domain.errors import NotFoundError
+from trunx.engine.picking import AUTO
 from trunx.web.agents import AGENT_NOT_FOUND, AgentPath, agent_not_found
 from trunx.web.models import AnswerBody, Number, RequestBody
 from trunx.web.operation import Asked, Operation, Reply
 from trunx.web.outbound import PLACING, Called, placed
-
-AUTO = "auto"
 
 
 class AgentCallBody(RequestBody):

@@ -9,6 +9,7 @@ from trunx.web import (
     ai_calls,
     audio,
     calls,
+    did_health,
     dids,
     docs,
     events,
@@ -31,7 +32,7 @@ from trunx.web.request_log import request_log
 RESOURCES = {
     "IVRs": ivrs.OPERATIONS,
     "Audio": audio.OPERATIONS,
-    "DIDs": dids.OPERATIONS,
+    "DIDs": (*dids.OPERATIONS, *did_health.OPERATIONS),
     "Suppressions": suppressions.OPERATIONS,
     # Before the calls, whose ids would stand in for these names.
     "Agents": (*agents.OPERATIONS, *ai_calls.OPERATIONS),

@@ -103,7 +103,7 @@ async def get_did(asked: Asked, path: DidPath) -> Reply:
     try:
         return Reply(200, _answer(await asked.ports.dids.get(asked.account, path.did)))
     except NotFoundError:
-        raise _not_found(path.did) from None
+        raise did_not_found(path.did) from None
 
 
 async def change_did(asked: Asked, path: DidPath, body: DidChange) -> Reply:
@@ -111,7 +111,7 @@ async def change_did(asked: Asked, path: DidPath, body: DidChange) -> Reply:
     try:
         did = await asked.ports.dids.change(asked.account, path.did, body.model_dump(exclude_unset=True))
     except NotFoundError as error:
-        raise (_not_found(path.did) if error.args[0] == "did" else _missing(error, body)) from None
+        raise (did_not_found(path.did) if error.args[0] == "did" else _missing(error, body)) from None
     await asked.ports.lines.publish([did.did])
     return Reply(200, _answer(did))
 
@@ -121,12 +121,13 @@ async def delete_did(asked: Asked, path: DidPath) -> Reply:
     try:
         await asked.ports.dids.delete(asked.account, path.did)
     except NotFoundError:
-        raise _not_found(path.did) from None
+        raise did_not_found(path.did) from None
     await asked.ports.lines.publish([path.did])
     return Reply(200, DidDeleted(deleted=True, did=path.did))
 
 
-def _not_found(did: str) -> ProblemError:
+def did_not_found(did: str) -> ProblemError:
+    """Says that the account has no such number."""
     return ProblemError(DID_NOT_FOUND, f"this account has no DID {did}")
 
 

@@ -15,9 +15,10 @@ from trunx.domain.gate import Verdict
 from trunx.domain.number import e164
 from trunx.engine.gatekeeper import RefusedError
 from trunx.engine.outbound import SwitchAwayError, SwitchOffError
+from trunx.engine.picking import AUTO, NoDidError
 from trunx.web.ai_fields import AiFields, check
 from trunx.web.call_path import CALL_NOT_FOUND, CallPath, call_not_found
-from trunx.web.models import NUMBER_ERROR, AnswerBody, Line, Number, RequestBody, Time
+from trunx.web.models import NUMBER_ERROR, AnswerBody, Line, RequestBody, Time, number_of
 from trunx.web.operation import Asked, Operation, Reply
 from trunx.web.paging import Listing
 from trunx.web.problems import Kind, ProblemError
@@ -28,6 +29,8 @@ LONGEST_QUEUE = 3600
 AMI_OFF = Kind(503, "ami-off", "Calls cannot be placed here: no Asterisk is configured")
 AMI_UNAVAILABLE = Kind(503, "ami-unavailable", "Asterisk cannot be reached just now")
 AI_OFF = Kind(503, "ai-off", "Nobody can talk to an AI agent here")
+NO_DID = Kind(409, "no-did", "The account has no DID that may call")
+DIDS_RESTING = Kind(409, "dids-resting", "All DIDs of the account rest")
 IVR_UNKNOWN = Kind(422, "ivr-unknown", "The account has no such IVR")
 
 REFUSALS = {
@@ -47,7 +50,7 @@ REFUSALS = {
     )
 }
 """The gate's codes as problems."""
-PLACING = (AMI_OFF, AMI_UNAVAILABLE, AI_OFF, *REFUSALS.values())
+PLACING = (AMI_OFF, AMI_UNAVAILABLE, AI_OFF, NO_DID, DIDS_RESTING, *REFUSALS.values())
 """Why a call is not placed."""
 
 _SHORT = re.compile(r"\+?[0-9]{1,15}", re.ASCII)
@@ -60,6 +63,10 @@ def _called(written: str) -> str:
     if number is None:
         raise PydanticCustomError(NUMBER_ERROR, "this is not a telephone number; write it like +19495551234")
     return number
+
+
+def _caller(written: str) -> str:
+    return written if written == AUTO else number_of(written)
 
 
 def _seconds(written: Any) -> Any:
@@ -87,6 +94,19 @@ Called = Annotated[
         json_schema_extra={"format": "telephone"},
     ),
 ]
+Caller = Annotated[
+    str,
+    AfterValidator(_caller),
+    Field(description="A DID of the account, which is shown to the callee; `auto`: the one that fits best."),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "format": "telephone", "examples": ["+19495551234"]},
+                {"type": "string", "const": AUTO},
+            ]
+        }
+    ),
+]
 RingTime = Annotated[
     int,
     BeforeValidator(_seconds),
@@ -112,7 +132,7 @@ MetadataValue = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
 class CallBody(AiFields):
     """A call to place."""
 
-    from_: Number = Field(alias="from", description="A DID of the account, which is shown to the callee.")
+    from_: Caller = Field(alias="from")
     to: Called
     metadata: dict[MetadataName, MetadataValue] = Field(
         default_factory=dict,
@@ -190,7 +210,7 @@ class CallEnded(AnswerBody):
 class PreviewBody(RequestBody):
     """A call that might be placed."""
 
-    from_: Number = Field(alias="from", description="A DID of the account.")
+    from_: Caller = Field(alias="from")
     to: Called
 
 
@@ -256,6 +276,8 @@ async def placed(asked: Asked, wanted: Wanted) -> Call:
         ) from None
     except NotFoundError:
         raise ProblemError(IVR_UNKNOWN, f"this account has no IVR {wanted.ivr}") from None
+    except NoDidError as none:
+        raise _no_did(none) from None
     except RefusedError as refused:
         raise _refused(refused.verdict) from None
 
@@ -282,7 +304,10 @@ async def end_call(asked: Asked, path: CallPath) -> Reply:
 
 async def preview_call(asked: Asked, body: PreviewBody) -> Reply:
     """Ask the gate about a call, without placing it."""
-    verdict, verdicts = await asked.ports.outbound.preview(asked.account, body.from_, body.to)
+    try:
+        verdict, verdicts = await asked.ports.outbound.preview(asked.account, body.from_, body.to)
+    except NoDidError as none:
+        raise _no_did(none) from None
     return Reply(
         200,
         Preview(
@@ -322,6 +347,12 @@ def _off() -> ProblemError:
     return ProblemError(AMI_OFF, "the operator has not set TRUNX_AMI_URL")
 
 
+def _no_did(none: NoDidError) -> ProblemError:
+    if none.resting:
+        return ProblemError(DIDS_RESTING, "see GET /dids/{did}/health, or name one in `from` all the same")
+    return ProblemError(NO_DID, "register one with POST /dids")
+
+
 def _refused(verdict: Verdict) -> ProblemError:
     kind = REFUSALS[verdict.code]
     headers = {}
@@ -341,7 +372,7 @@ OPERATIONS = (
         (IVR_UNKNOWN, *PLACING),
         idempotent=True,
     ),
-    Operation("POST", "/api/voice/preview", preview_call, {200: Preview}),
+    Operation("POST", "/api/voice/preview", preview_call, {200: Preview}, (NO_DID, DIDS_RESTING)),
     Operation(
         "DELETE", "/api/voice/{id}", end_call, {200: CallEnded}, (CALL_NOT_FOUND, AMI_OFF, AMI_UNAVAILABLE)
     ),

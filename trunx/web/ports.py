@@ -10,6 +10,7 @@ from trunx.engine.knowledge import Bookshelf
 from trunx.engine.library import Library
 from trunx.engine.log_ports import Log, Post, Webhooks
 from trunx.engine.outbound import Outbound
+from trunx.engine.picking import Picking
 from trunx.engine.ports import (
     Accounts,
     Audios,
@@ -55,6 +56,7 @@ class Ports:
     suppressions: Suppressions
     calls: Calls
     outbound: Outbound
+    picking: Picking
     accounts: Accounts
     idempotency: IdempotencyKeys
     lines: Lines

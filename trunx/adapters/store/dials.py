@@ -152,12 +152,13 @@ class Dials:
             changed = await connection.execute(
                 update(calls).where(calls.c.id == call).values(machine=machine, machine_cause=cause)
             )
-            if changed.rowcount:
-                account = (
-                    await connection.execute(select(calls.c.account).where(calls.c.id == call))
-                ).scalar_one()
+            if not changed.rowcount:
+                return
+            query = select(calls.c.account, calls.c.ended_at).where(calls.c.id == call)
+            row = (await connection.execute(query)).one()
+            if row.ended_at is None:  # the end of a call is told last
                 data = {"machine": machine, "cause": cause}
-                told = Event(account, call, EventType.CALL_MACHINE, now(), data, f"{call}:machine")
+                told = Event(row.account, call, EventType.CALL_MACHINE, now(), data, f"{call}:machine")
                 await append(connection, [told])
 
     async def _standing(

@@ -304,7 +304,6 @@ account_limits = Table(
     Column("limits", Text, nullable=False),
 )
 
-# How each DID stood when its health was last looked at.
 idempotency = Table(
     "idempotency",
     metadata,
