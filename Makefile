@@ -5,16 +5,21 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run ready test check bench
+.PHONY: help run ready test check bench chaos
 
 help:
 	@echo 'make run     set up .venv and start trunx, with the demo IVR when the data folder is empty'
+	@echo '             (TRUNX_DEMO_AI=1: with a stand-in for Ultravox, to try agents without a key)'
 	@echo 'make test    install what the tests need (some of it as root) and run them all'
 	@echo 'make check   formatting, lint, types, and the floors of the house'
 	@echo 'make bench   measure calls per second, memory, and turnaround'
+	@echo 'make chaos   place calls while trunx, Asterisk and what is between them die, ten times'
 
 run: .venv/installed
-	@TRUNX_DEMO=$${TRUNX_DEMO:-1} exec $(BIN)/trunx serve
+	@export TRUNX_DEMO=$${TRUNX_DEMO:-1}; \
+	if [ "$${TRUNX_DEMO_AI:-0}" = 1 ]; then unset TRUNX_DEMO_AI; \
+		exec $(BIN)/python -m tests.peers.ultravox -- $(BIN)/trunx serve; fi; \
+	exec $(BIN)/trunx serve
 
 test: ready
 	$(BIN)/python -m pytest
@@ -27,6 +32,9 @@ check: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python -m tests.bench
+
+chaos: ready
+	$(BIN)/python -m tests.chaos
 
 ready: .venv/installed-dev
 	.ci/packages

@@ -6,6 +6,7 @@ an observer as it happens; keys and the hangup come from whoever calls `press` a
 
 import asyncio
 import contextlib
+import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -42,13 +43,30 @@ class Took:
 
 
 @dataclass(frozen=True, slots=True)
+class Dialling:
+    """The server has somebody else called (Dial), with these options."""
+
+    target: str
+    seconds: float
+    options: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """The server has had somebody else called; `status` is what Dial made of it (DIALSTATUS)."""
+
+    target: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The call is over; `by` is `server`, `caller`, or `lost` when the server closed without a hangup."""
 
     by: str
 
 
-Happening = Answered | Playing | Waiting | Took | Ended
+Happening = Answered | Playing | Waiting | Took | Dialling | Dialled | Ended
 
 # Commands that Asterisk still carries out after a hangup (`dead` in the command table of res_agi.c).
 _SAFE_WHEN_DEAD = (
@@ -72,12 +90,18 @@ _VERBS = (
 _DEAD = "511 Command Not Permitted on a dead channel or intercept routine"
 _UNKNOWN = "510 Invalid or unknown command"
 _USAGE = "520-Invalid command syntax.  Proper usage follows:\nUsage: {verb} ...\n520 End of proper usage."
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _FOREVER_MS = 86_400_000
+_CONTEXT = "trunx-inbound"
 
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """Who calls whom, as the greeting tells it."""
+    """Who calls whom, as the greeting tells it.
+
+    `dials` are what becomes of one Dial after the other, as DIALSTATUS; those beyond find CHANUNAVAIL. After
+    an ANSWER they talk for `talk` seconds, until the other side hangs up.
+    """
 
     did: str
     caller: str = "unknown"
@@ -86,6 +110,8 @@ class Ring:
     uniqueid: str = "1.1"
     channel: str = "Simulated/1"
     language: str = "en"
+    dials: tuple[str, ...] = ()
+    talk: float = 0.0
 
     def greeting(self, host: str, port: int) -> bytes:
         """The lines that Asterisk sends first (`setup_env` in res_agi.c)."""
@@ -102,7 +128,7 @@ class Ring:
             "calleridname": self.name,
             "dnid": self.did,
             "rdnis": "unknown",
-            "context": "trunx-inbound",
+            "context": _CONTEXT,
             "extension": self.did,
             "priority": "2",
             "enhanced": "0.0",
@@ -126,6 +152,8 @@ class Caller:
     variables: Mapping[str, str] = field(default_factory=dict)
     speed: float = 1.0
     keys_lost: int = 0
+    _set: dict[str, str] = field(default_factory=dict)  # variables that a Dial has left
+    _dials: int = 0
     _keys: deque[str] = field(default_factory=deque)
     _gone: asyncio.Event = field(default_factory=asyncio.Event)
     _stirred: asyncio.Event = field(default_factory=asyncio.Event)  # a key or the hangup has come
@@ -222,17 +250,22 @@ class Caller:
             case ["WAIT FOR DIGIT", ms] if ms == "-1" or ms.isdecimal():
                 key = await self._key_within((int(ms) if ms != "-1" else _FOREVER_MS) / 1000)
                 return f"200 result={ord(key) if key else 0 if not self._gone.is_set() else -1}"
-            case ["GET VARIABLE" | "GET FULL VARIABLE", name]:
-                value = self.variables.get(name.removeprefix("${").removesuffix("}"))
-                return "200 result=0" if value is None else f"200 result=1 ({value})"
-            case ["CHANNEL STATUS"]:
-                return "200 result=6"
-            case ["EXEC", _] | ["EXEC", _, _] | ["NOOP", *_]:
-                return "200 result=0"
+            case ["GET VARIABLE", name]:
+                return _told(self._value(name))
+            case ["GET FULL VARIABLE", expression]:
+                return _told(_VARIABLE.sub(lambda found: self._value(found[1]) or "", expression) or None)
+            case ["EXEC", "Dial", dialled]:
+                return await self._dial(*dialled.split(",", 2))
+            case ["CHANNEL STATUS"] | ["EXEC", _] | ["EXEC", _, _] | ["NOOP", *_]:
+                return f"200 result={6 if verb == 'CHANNEL STATUS' else 0}"
             case ["SET VARIABLE", _, _] | ["VERBOSE", _] | ["VERBOSE", _, _] | ["DATABASE", _, *_]:
                 return "200 result=1"
             case _:
                 return _USAGE.format(verb=verb)
+
+    def _value(self, name: str) -> str | None:
+        own = {"CHANNEL(context)": _CONTEXT, "CHANNEL(exten)": self.ring.did} | self._set
+        return self.variables.get(name, own.get(name))
 
     async def _stream_file(self, sound: str, keys: str) -> str:
         seconds = self.seconds(sound)
@@ -245,6 +278,21 @@ class Caller:
         if key is None and self._gone.is_set():
             return f"200 result=-1 endpos={heard}"
         return f"200 result={ord(key) if key else 0} endpos={heard if key else round(seconds * 8000)}"
+
+    async def _dial(self, target: str, seconds: str = "", options: str = "") -> str:
+        self.observe(Dialling(target, float(seconds or _FOREVER_MS), options))
+        asked = self.ring.dials[self._dials :]
+        self._dials += 1
+        status = asked[0] if asked else "CHANUNAVAIL"
+        if status == "ANSWER":
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.ring.talk / self.speed if self.speed else 0):
+                    await self._gone.wait()
+        if self._gone.is_set():
+            return "200 result=-1"
+        self._set["DIALSTATUS"] = status
+        self.observe(Dialled(target, status))
+        return "200 result=0"
 
     async def _get_data(self, sound: str, wait_ms: int = 6000, most: int = 1024) -> str:
         seconds = self.seconds(sound)
@@ -287,6 +335,10 @@ class Caller:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _told(value: str | None) -> str:
+    return "200 result=0" if value is None else f"200 result=1 ({value})"
 
 
 def split(line: str) -> list[str]:

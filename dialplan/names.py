@@ -31,6 +31,21 @@ VARIABLE_RECORD = "TRUNX_RECORD"
 VARIABLE_TRIES = "TRUNX_TRIES"
 """Channel variable of a call we place: how often trunx was not there, or left it, after the answer."""
 
+CONTEXT_AGENT = "trunx-agent-join"
+"""The context that the AI vendor's calls enter: each looks for the one caller it was made for."""
+
+CONTEXT_WAIT = "trunx-agent-wait"
+"""The context in which a caller waits for an agent; also the category of the groups that say who does."""
+
+GROUP_EXPECTING = "trunx-expecting"
+"""Category of the groups (one a token) that say which agent a live caller expects, ringing yet or not."""
+
+VARIABLE_TOKEN = "TRUNX_TOKEN"  # noqa: S105 - the variable's name
+"""Channel variable of a call of the AI vendor: whom it is for."""
+
+VARIABLE_TALKING = "TRUNX_TALKING"
+"""Channel variable of a caller: 1 while an agent talks to her, so that the dialplan need not apologise."""
+
 RECORDINGS = "trunx/calls"
 """Folder of recordings, inside Asterisk's own (`monitor` in its spool folder)."""
 
@@ -51,8 +66,20 @@ AGI_URL = f"agi://{AGI_HOST}:{AGI_PORT}/{AGI_PATH}"
 SOUND_TROUBLE = "trunx/engine/trouble"
 """The apology, named as Asterisk's sounds folder holds it."""
 
+SOUND_CONNECTING = "trunx/engine/connecting"
+"""What who waits for an agent hears between the rings."""
+
+SOUND_GOODBYE = "trunx/engine/goodbye"
+"""The last word after a talk that outlived us."""
+
 ENDPOINT_TRUNK = "trunx-trunk"
 """PJSIP endpoint: the way to the PSTN, and from it."""
+
+ENDPOINT_SIP = "trunx-sip"
+"""PJSIP endpoint: the way to SIP URIs that transfer nodes name."""
+
+ENDPOINT_AGENT = "trunx-agent"
+"""PJSIP endpoint, and its user: how the AI vendor calls us."""
 
 MANAGER_USER = "trunx"
 """Our login to Asterisk's manager interface (AMI)."""

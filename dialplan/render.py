@@ -13,26 +13,33 @@ from dialplan.names import (
     AGI_PATH,
     AGI_PATH_OUTBOUND,
     AGI_URL,
+    CONTEXT_AGENT,
     CONTEXT_INBOUND,
     CONTEXT_OUTBOUND,
+    CONTEXT_WAIT,
     EXTENSION_OUTBOUND,
     EXTENSION_TROUBLE,
+    GROUP_EXPECTING,
     RECORDINGS,
+    SOUND_CONNECTING,
+    SOUND_GOODBYE,
     SOUND_TROUBLE,
     VARIABLE_AMD,
     VARIABLE_DID,
     VARIABLE_MAX_SECONDS,
     VARIABLE_RECORD,
+    VARIABLE_TALKING,
+    VARIABLE_TOKEN,
     VARIABLE_TRIES,
 )
 
-__all__ = ["Extension", "Step", "inbound", "outbound", "render"]
+__all__ = ["Extension", "Step", "arriving", "inbound", "outbound", "render", "waiting"]
 
 STOCK_APOLOGY = "sorry&please-try-call-later"
 """Both files are in Asterisk's own core sounds: "We're sorry. Please try your call again later."."""
 
 _HEADER = """\
-trunx: what Asterisk does with an inbound call, and with one that trunx has placed.
+trunx: what Asterisk does with an inbound call, with one that trunx has placed, and with an AI agent's.
 Paste into extensions.conf, then: asterisk -rx "dialplan reload"
 
 trunx answers, plays, listens and hangs up; nothing is answered before AGI().
@@ -46,6 +53,7 @@ _AGI_URL = re.compile(
     r"(?P<scheme>[a-z]+)://(?P<host>[^/:\[\]]*|\[[^/\[\]]*\])(?::(?P<port>[^/]*))?(?:/(?P<path>.*))?",
     re.DOTALL,
 )
+_OURS = frozenset({CONTEXT_OUTBOUND, CONTEXT_AGENT, CONTEXT_WAIT})
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
 _PORT = re.compile(r"[0-9]{1,5}")
 _PATH = re.compile(r"[A-Za-z0-9_/.-]{1,200}")
@@ -84,7 +92,7 @@ def render(agi_url: str = AGI_URL, context: str = CONTEXT_INBOUND) -> str:
             begins with the argument's name.
     """
     _check_agi_url(agi_url)
-    if not _CONTEXT.fullmatch(context) or context in {"general", "globals", CONTEXT_OUTBOUND}:
+    if not _CONTEXT.fullmatch(context) or context in _OURS | {"general", "globals"}:
         raise ValueError(f"context: {context!r} cannot name a context (use letters, digits, - and _)")
     return "\n".join(_lines(agi_url, context)) + "\n"
 
@@ -118,8 +126,10 @@ def inbound(agi_url: str) -> tuple[Extension, ...]:
                 "trunx hangs up every call itself, so this is reached only when it did not take the call",
                 "(AGISTATUS FAILURE: not reached, or at its limit) or did not finish it (SUCCESS: it died).",
                 "Asterisk's own sounds speak when the apology has not been staged, tones when those lack.",
+                "Who has talked to an agent meanwhile was served, and is only told goodbye.",
             ),
             (
+                Step(f'GotoIf($["${{{VARIABLE_TALKING}}}" = "1"]?talked)'),
                 Step(
                     f"Log(WARNING,trunx: call to '${{{VARIABLE_DID}}}' not served, AGISTATUS ${{AGISTATUS}})"
                 ),
@@ -127,6 +137,8 @@ def inbound(agi_url: str) -> tuple[Extension, ...]:
                 Step(f"Playback({SOUND_TROUBLE})"),
                 Step(f'ExecIf($["${{PLAYBACKSTATUS}}" = "FAILED"]?Playback({STOCK_APOLOGY}))'),
                 Step('ExecIf($["${PLAYBACKSTATUS}" = "FAILED"]?Congestion(5))'),
+                Step("Hangup()"),
+                Step(f"Playback({SOUND_GOODBYE})", "talked"),
                 Step("Hangup()"),
             ),
         ),
@@ -157,6 +169,70 @@ def outbound(agi_url: str) -> tuple[Extension, ...]:
     )
 
 
+ARRIVAL_SECONDS = 30
+"""How long an agent's call rings at most until its caller is through with what is announced before."""
+DEAF_SECONDS = 3
+"""How long an agent that has been answered may send nothing."""
+
+
+def arriving() -> tuple[Extension, ...]:
+    """Gives the extensions for the AI vendor's calls, which dial a token."""
+    token = f"${{{VARIABLE_TOKEN}}}"
+    wait = f"Local/{token}@{CONTEXT_WAIT}"
+    return (
+        Extension(
+            "_t.",
+            (
+                "An AI agent's call dials a token that one live caller expects; nothing else can be dialled",
+                "here. It rings until that caller waits for it, is answered, and takes the caller once its",
+                "first sound is here. One that sends nothing is given up, and the caller's wait with it.",
+            ),
+            (
+                Step(f"Set({VARIABLE_TOKEN}=t${{FILTER(0-9a-f,${{EXTEN:1}})}})"),
+                Step("Set(TIMES=0)"),
+                Step(f"GotoIf($[${{GROUP_COUNT({token}@{GROUP_EXPECTING})}} = 0]?nobody)", "look"),
+                Step(f"GotoIf($[${{GROUP_COUNT({token}@{CONTEXT_WAIT})}} > 0]?answer)"),
+                Step("ExecIf($[${TIMES} = 0]?Ringing())"),
+                Step("Set(TIMES=$[${TIMES} + 1])"),
+                Step(f"GotoIf($[${{TIMES}} > {ARRIVAL_SECONDS * 20}]?nobody)"),
+                Step("Wait(0.05)"),
+                Step("Goto(look)"),
+                Step("Answer()", "answer"),
+                # Silence, sent: a vendor behind NAT may send nothing before it has received something.
+                Step("PlayTones(0)"),
+                Step("Set(TIMES=0)"),
+                Step("GotoIf($[0${CHANNEL(rtcp,rxcount)} > 0]?take)", "listen"),
+                Step("Set(TIMES=$[${TIMES} + 1])"),
+                Step(f"GotoIf($[${{TIMES}} > {DEAF_SECONDS * 50}]?deaf)"),
+                Step("Wait(0.02)"),
+                Step("Goto(listen)"),
+                Step("StopPlayTones()", "take"),
+                Step(f"PickupChan({wait},p)"),
+                Step("Hangup(1)", "nobody"),
+                Step(f"SoftHangup({wait},a)", "deaf"),
+                Step("Hangup(16)"),
+            ),
+        ),
+    )
+
+
+def waiting() -> tuple[Extension, ...]:
+    """Gives the extensions for callers who wait for an agent, until that takes them or they give up."""
+    return (
+        Extension(
+            "_t.",
+            ("A caller waits here for an agent, and hears it ring. trunx says for how long, in its Dial().",),
+            (
+                Step(f"Set(GROUP({CONTEXT_WAIT})=${{EXTEN}})"),
+                Step("Ringing()", "ring"),
+                Step("Wait(2.5)"),
+                Step(f"Playback({SOUND_CONNECTING},noanswer)"),
+                Step("Goto(ring)"),
+            ),
+        ),
+    )
+
+
 def _clean_number(variable: str) -> str:
     """Takes a number out of a SIP user part, which may be `+1949...;npdi;rn=...` or hold a real newline."""
     return f"Set({VARIABLE_DID}=${{FILTER(0-9+,${{CUT({variable},\\;,1)}})}})"
@@ -167,6 +243,8 @@ def _lines(agi_url: str, context: str) -> Iterator[str]:
     yield from _context(context, inbound(agi_url))
     server = "/".join(agi_url.split("/", 3)[:3])
     yield from _context(CONTEXT_OUTBOUND, outbound(f"{server}/{AGI_PATH_OUTBOUND}"))
+    yield from _context(CONTEXT_AGENT, arriving())
+    yield from _context(CONTEXT_WAIT, waiting())
 
 
 def _context(name: str, extensions: tuple[Extension, ...]) -> Iterator[str]:

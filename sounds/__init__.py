@@ -17,6 +17,7 @@ from typing import Literal, get_args
 __all__ = ["DEMO", "ENGINE", "EngineName", "Prompt"]
 
 EngineName = Literal[
+    "connecting",  # between the rings, while an agent is on its way
     "goodbye",  # the flow's last word when nothing else is left to say
     "invalid",  # a key that the menu does not have; the menu follows
     "menu-missing",  # instead of a gather node's own prompt; the keys work

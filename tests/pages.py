@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests import secrecy
 from tests.cli.command import Serving, environment, read_until
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +52,7 @@ def make_run(folder: Path, **settings: object) -> Iterator[Serving]:
         finally:
             os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: make and the server
             process.wait(30)
+            secrecy.heard((folder / "log").read_text())
 
 
 def paste(

@@ -172,7 +172,7 @@ def test_the_table_of_settings_is_the_settings() -> None:
 
 
 def test_no_page_names_a_setting_or_a_command_that_there_is_not() -> None:
-    known = {variable(name) for name in Settings.model_fields} | {"TRUNX_DID"}
+    known = {variable(name) for name in Settings.model_fields} | {"TRUNX_DID", "TRUNX_DEMO_AI"}
     program = get_command(app)
     assert isinstance(program, TyperGroup)
     for page, text in PAGES.items():
@@ -222,6 +222,7 @@ def test_figures_are_those_of_the_code() -> None:
     sessions = Settings.model_fields["agi_sessions"].default
     assert f"{drain + CLOSE_DEADLINE + 5:.0f} s with the default" in OPERATING
     assert f"({MOST_WAITING:,} at most)" in OPERATING
+    assert f"Events go after {Settings.model_fields['events_days'].default} days" in EVENTS
     assert f"`TRUNX_AGI_SESSIONS` calls at once ({sessions:,})" in ASTERISK
     assert f"`TRUNX_DRAIN_SECONDS` ({drain})" in ASTERISK
     assert sound_name("ACCOUNT", "hours.wav") == "trunx/ACCOUNT/hours"

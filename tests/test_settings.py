@@ -53,3 +53,20 @@ def test_the_key_may_stand_in_the_file_too(tmp_path: Path) -> None:
     assert settings.elevenlabs_api_key.get_secret_value() == "sk_file"
     assert settings.sounds_url == ("file:///a",)
     assert unknown() == ["htp_port is not a setting: did you mean http_port?"]
+
+
+def test_what_ultravox_signs_with_is_a_list_of_secrets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ULTRAVOX_API_KEY", "key")
+    monkeypatch.setenv("TRUNX_ULTRAVOX_WEBHOOK_SECRETS", "the new one, the former one,")
+    monkeypatch.setenv("TRUNX_ULTRAVOX_SIP", "sip:user:word@pbx.example.com")
+    settings = load()
+    secrets = [secret.get_secret_value() for secret in settings.ultravox_webhook_secrets]
+    assert secrets == ["the new one", "the former one"]
+    assert unknown() == []
+    shown = repr(settings)
+    assert not any(secret in shown for secret in ("the new one", "user:word", "ultravox_api_key='key'"))
+    monkeypatch.delenv("TRUNX_ULTRAVOX_WEBHOOK_SECRETS")
+    (tmp_path / "trunx.toml").write_text('ultravox_webhook_secrets = ["one", "two"]\n')
+    assert len(load().ultravox_webhook_secrets) == 2

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Protocol
 
@@ -34,12 +35,14 @@ from trunx.adapters.store.ivrs import Ivrs
 from trunx.adapters.store.journal import Journal
 from trunx.adapters.store.log import Log
 from trunx.adapters.store.outbox import Outbox
+from trunx.adapters.store.purge import Purge
 from trunx.adapters.store.recorder import Recorder
 from trunx.adapters.store.suppressions import Suppressions
 from trunx.adapters.store.webhooks import Webhooks
 from trunx.adapters.studio.studio import Limits as StudioLimits
 from trunx.adapters.studio.studio import Studio
 from trunx.adapters.voices.local import LocalVoice
+from trunx.ai import ai_agents
 from trunx.calling import calling
 from trunx.domain.account import new_secret
 from trunx.domain.errors import UnavailableError
@@ -50,6 +53,7 @@ from trunx.engine.library import Library
 from trunx.engine.metrics import CALLS_LIVE, CALLS_REFUSED
 from trunx.engine.opt_out import OptOuts
 from trunx.engine.ports import Lines, Part, Voices
+from trunx.engine.transferring import Transfers
 from trunx.recording import recording
 from trunx.settings import PREFIX, Settings, SettingsError
 from trunx.web.application import create_application
@@ -105,10 +109,13 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         stack.push_async_callback(opt_outs.drain)
         sound = await stack.enter_async_context(_sound(settings, database, lines))
         accounts, ivrs = Accounts(database), Ivrs(database)
-        for work in (lines.heal(), journal.replay_for_ever(suppressions), deliverer.run()):
+        purge = Purge(database, timedelta(days=settings.events_days))
+        for work in (lines.heal(), journal.replay_for_ever(suppressions), deliverer.run(), purge.run()):
             stack.push_async_callback(_cancelled, asyncio.create_task(work))
-        inbound = Inbound(lines, opt_outs, recorder, sound.folders, settings.region)
-        calls_out = await stack.enter_async_context(calling(settings, database, cache, inbound))
+        ai = await stack.enter_async_context(ai_agents(settings, database, cache))
+        transfers = Transfers(talking=ai.talking, agents=ai.rows)
+        inbound = Inbound(lines, opt_outs, recorder, sound.folders, settings.region, transfers=transfers)
+        calls_out = await stack.enter_async_context(calling(settings, database, cache, inbound, ai.talking))
         public_url = (settings.public_url or _url(settings.http_host, settings.http_port)).rstrip("/")
         with _data_folder(settings):
             recorded = await stack.enter_async_context(
@@ -118,7 +125,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         with _port("AGI", settings.agi_host, settings.agi_port):
             calls = await stack.enter_async_context(
                 agi.Server(
-                    inbound,
+                    calls_out.inbound,
                     host=settings.agi_host,
                     port=settings.agi_port,
                     limits=agi.Limits(sessions=settings.agi_sessions),
@@ -129,6 +136,8 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             recorder.end_lost()
         else:
             stack.push_async_callback(_cancelled, asyncio.create_task(calls_out.truth.run()))
+        for chore in ai.chores:
+            stack.push_async_callback(_cancelled, asyncio.create_task(chore()))
         await _end_lost(sound)
         CALLS_LIVE.set_function(lambda: calls.sessions)
         CALLS_REFUSED.set_function(lambda: calls.refused)
@@ -149,11 +158,19 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             incoming=sound.incoming,
             uploads=Limits(settings.upload_bytes, settings.upload_seconds),
             outbound=calls_out.outbound,
+            ai=ai.door,
+            agents=ai.roster,
+            tools=ai.tools,
+            knowledge=ai.knowledge,
+            picking=calls_out.picking,
             log=Log(database, news),
             webhooks=Webhooks(database),
             post=post,
             recordings=recorded.recordings,
-            parts=(database, cache, sound.staging, sound.voices, calls_out.part, recorded.keeper),
+            parts=(
+                *(database, cache, sound.staging, sound.voices),
+                *(ai.part, calls_out.part, recorded.keeper),
+            ),
             public_url=public_url,
             version=version("trunx"),
         )

@@ -1,8 +1,9 @@
 """Puts together what places calls; `app.py` puts it into the whole."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
 
 from dialplan.names import AGI_PATH_OUTBOUND
 from trunx.adapters.ami.ami import Ami
@@ -11,15 +12,19 @@ from trunx.adapters.cache.redis import RedisServer
 from trunx.adapters.store.database import Database
 from trunx.adapters.store.dials import Dials
 from trunx.adapters.store.ivr_lines import IvrLines
+from trunx.adapters.store.standings import Standings
 from trunx.domain.gate import Capacity
 from trunx.domain.records import PartState
+from trunx.engine.bridging import Bridging
 from trunx.engine.gatekeeper import Gatekeeper, Trunk
 from trunx.engine.held import Held
 from trunx.engine.inbound import Inbound
 from trunx.engine.outbound import Outbound
+from trunx.engine.picking import Picking
 from trunx.engine.ports import Part, Switch
-from trunx.engine.reconcile import Truth
+from trunx.engine.reconcile import Truth, end_overdue_for_ever
 from trunx.engine.settling import Settling
+from trunx.engine.talking import Talking
 from trunx.settings import PREFIX, Settings, SettingsError
 
 
@@ -34,9 +39,14 @@ class _NoSwitch:
 class Calling:
     """All that places calls; `truth` is to run once calls can reach us; it and `switch` are None where none
     are placed.
+
+
+    `inbound` is what was given, and can transfer to persons too.
     """
 
+    inbound: Inbound
     outbound: Outbound
+    picking: Picking
     truth: Truth | None
     part: Part
     switch: Switch | None
@@ -48,6 +58,7 @@ async def calling(
     database: Database,
     cache: RedisServer,
     inbound: Inbound,
+    talking: Talking | None,
 ) -> AsyncIterator[Calling]:
     with _setting("TRUNK_CALLS"):
         carries = Capacity(
@@ -57,17 +68,29 @@ async def calling(
         switch = None if settings.ami_url is None else Ami(settings.ami_url.get_secret_value())
     dials, lines = Dials(database, server=settings.server_name), IvrLines(database)
     gate = Gatekeeper(dials, Leases(cache), Trunk(settings.trunk, carries))
+    transfers = replace(inbound.transfers, bridging=Bridging(gate))
+    inbound = replace(inbound, transfers=transfers)
     async with AsyncExitStack() as stack:
         if switch is not None:
             await stack.enter_async_context(switch)
-        settling = Settling(dials, gate)
+        settling = Settling(dials, gate, inbound.recorder)
         stack.push_async_callback(settling.close)
-        outbound = Outbound(dials=dials, gate=gate, settling=settling, lines=lines, switch=switch)
+        picking = Picking(Standings(database))
+        stack.push_async_callback(picking.close)
+        outbound = Outbound(
+            dials=dials, gate=gate, settling=settling, lines=lines, switch=switch, picking=picking
+        )
         stack.push_async_callback(outbound.close)
         if switch is None:
-            yield Calling(outbound, None, _NoSwitch(), None)
+            ending = asyncio.create_task(end_overdue_for_ever(dials, settling))
+            try:
+                yield Calling(inbound, outbound, picking, None, _NoSwitch(), None)
+            finally:
+                ending.cancel()
+                with suppress(asyncio.CancelledError):
+                    await ending
             return
-        held = inbound.scripts[AGI_PATH_OUTBOUND] = Held(
+        inbound.scripts[AGI_PATH_OUTBOUND] = Held(
             dials=dials,
             settling=settling,
             lines=lines,
@@ -75,6 +98,8 @@ async def calling(
             recorder=inbound.recorder,
             sounds=inbound.sounds,
             switch=switch,
+            transfers=transfers,
+            talking=talking,
         )
         truth = Truth(
             dials=dials,
@@ -83,9 +108,8 @@ async def calling(
             outbound=outbound,
             switch=switch,
             inbound=inbound.live,
-            walking=held.walking,
         )
-        yield Calling(outbound, truth, switch, switch)
+        yield Calling(inbound, outbound, picking, truth, switch, switch)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ PREFIX = "TRUNX_"
 MONITOR = "/var/spool/asterisk/monitor"
 """Where Asterisk records (`astspooldir` in asterisk.conf), unless somebody has moved it."""
 FILE = "trunx.toml"
-_VENDORS = frozenset({"elevenlabs_api_key"})
+_VENDORS = frozenset({"elevenlabs_api_key", "ultravox_api_key"})
 """Settings that are called what their vendors call them, without our prefix."""
 _OF_TESTS = "TEST_"  # TRUNX_TEST_...: read by the tests, not by us
 
@@ -119,8 +119,38 @@ class Settings(BaseSettings):
         default_factory=lambda: {"rachel": "21m00Tcm4TlvDq8ikWAM"},
         description="Our own names for voices, `name=id`, by comma; `rachel` when absent.",
     )
+    ultravox_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="ultravox_api_key",
+        description="Key of Ultravox, whose agents talk to callers; no AI agents without.",
+    )
+    ultravox_url: str | None = Field(
+        default=None, description="Where Ultravox' API is; its public address when absent."
+    )
+    ultravox_sip: SecretStr | None = Field(
+        default=None,
+        description="How Ultravox reaches Asterisk, `sip:user:password@pbx.example.com:5060;transport=udp` "
+        "(or `tcp`, `tls`), as `pjsip.conf` has it; nobody can talk to an agent without.",
+    )
+    ultravox_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        description="What Ultravox signs its news with, by comma, the current one first; with these and "
+        "`public_url` we hear at once that an agent has joined or left.",
+    )
+    ultravox_webhook_window: float = Field(
+        default=300, gt=0, description="How old such news may be, in seconds, to be believed."
+    )
+    ultravox_calls: int = Field(
+        default=5, ge=1, description="Talks with agents at once, of one account: what Ultravox' plan allows."
+    )
+    ultravox_wait: float = Field(
+        default=3, ge=0, description="How long a caller waits for an agent to become free, in seconds."
+    )
     webhook_private: bool = Field(
         default=False, description="Whether webhooks may go to private, loopback and link-local addresses."
+    )
+    events_days: int = Field(
+        default=30, ge=2, description="Days that events and what was sent of them are kept."
     )
     ami_url: SecretStr | None = Field(
         default=None,
@@ -161,6 +191,11 @@ class Settings(BaseSettings):
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return _parts(value) if isinstance(value, str) else value
+
+    @field_validator("ultravox_webhook_secrets", mode="before")
+    @classmethod
+    def _secrets(cls, value: Any) -> Any:
+        return tuple(SecretStr(part) for part in _parts(value)) if isinstance(value, str) else value
 
     @field_validator("elevenlabs_aliases", mode="before")
     @classmethod

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+import trunx.adapters.store.agent_tables
 import trunx.adapters.store.recording_tables  # noqa: F401 - its tables belong to the metadata
 from tests.adapters.sound_store import SoundStore, StagingOpener
 from tests.adapters.valkey_peer import ValkeyPeer
@@ -14,7 +15,8 @@ from tests.peers.postgres import Postgres
 from tests.peers.ssh import AsyncSsh, OpenSsh, SshPeer, started
 from trunx.adapters.store.accounts import Accounts
 from trunx.adapters.store.database import Database
-from trunx.adapters.store.tables import metadata, revisions
+from trunx.adapters.store.standings import did_standings
+from trunx.adapters.store.tables import revisions
 
 _names = (f"t{number}" for number in itertools.count())
 
@@ -68,7 +70,8 @@ async def database(engine: str, tmp_path: Path, request: pytest.FixtureRequest) 
     async with Database.open(url) as opened:
         if engine == "postgresql":
             async with opened.writing() as connection:
-                for table in reversed(metadata.sorted_tables):
+                # The table that stands apart from the others knows them all.
+                for table in reversed(did_standings.metadata.sorted_tables):
                     if table is not revisions:
                         await connection.execute(table.delete())
                 await connection.execute(update(revisions).values(value=0))

@@ -183,8 +183,24 @@ async def test_a_socket_that_swallows_everything_is_left_and_its_bytes_die_with_
         assert stub.named("Originate") == []
 
 
+async def test_no_order_is_sent_into_a_silence() -> None:
+    """A connection may be dead for seconds before a ping says so: what was sent then would be lost."""
+    async with connected(replace(QUICK, silence=0.1)) as (stub, ami):
+        stub.silent = {"Originate"}
+        with pytest.raises(AmiUnknownError):
+            await ami.originate(CALL)
+        assert (await ami.state()).state == "degraded"
+        with pytest.raises(UnavailableError, match="no answer for"):
+            await ami.originate(CALL)
+        assert len(stub.named("Originate")) == 1
+        assert await ami.hangup("other")  # whatever is answered ends it
+        assert (await ami.state()).state == "ok"
+        stub.silent.clear()
+        await ami.originate(CALL)
+
+
 async def test_an_asterisk_that_takes_nothing_more_is_sent_nothing_more() -> None:
-    async with connected(replace(QUICK, answer=0.01)) as (stub, ami):
+    async with connected(replace(QUICK, answer=0.01, silence=60.0)) as (stub, ami):
         stub.freeze()
         large = replace(CALL, variables={f"V{number}": "x" * 900 for number in range(1000)})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from trunx.adapters.store.dials import Dials
 from trunx.adapters.store.dids import Dids
 from trunx.adapters.store.suppressions import Suppressions
 from trunx.adapters.store.tables import event_heads, now
+from trunx.domain.agent import PromptBrief
 from trunx.domain.call import Call, EndReason, Status, new_call_id, public_call_id
 from trunx.domain.channel import ChannelEnded, ChannelRinging, ChannelUp
 from trunx.domain.dial import Dial, judged, read
@@ -154,7 +156,8 @@ async def test_what_the_gate_is_told(database: Database, dials: Dials, account: 
 
 
 async def test_limits_are_kept(database: Database, dials: Dials, account: str) -> None:
-    limits = Limits(frozenset({"DE", "US"}), 3, Hours(), Capacity(7, 8, 2))
+    uris = frozenset({"sip:desk@pbx.example.com", "sip:*@10.0.0.1"})
+    limits = Limits(frozenset({"DE", "US"}), 3, Hours(), Capacity(7, 8, 2), uris)
     assert await AccountLimits(database).get(account) == Limits()
     await AccountLimits(database).put(account, limits)
     await AccountLimits(database).put(account, limits)
@@ -253,6 +256,12 @@ async def test_who_answered(database: Database, dials: Dials, account: str) -> N
     kept = (await dials.get(account, call.id))[0]
     assert (kept.machine, kept.machine_cause) == ("machine", "TOOLONG-5000")
     assert await told(database, call) == ["call.initiated", "call.machine"]
+    ended, dial = wanted(account)
+    await dials.create(ended, dial)
+    await dials.settle({ended.id: lambda *_: Canceled(now())})
+    await dials.detected(ended.id, "human", "HUMAN-1")  # known too late to be told after the end
+    assert (await dials.get(account, ended.id))[0].machine == "human"
+    assert await told(database, ended) == ["call.initiated", "call.failed"]
 
 
 async def test_calls_that_came_in(dials: Dials, account: str) -> None:
@@ -262,3 +271,18 @@ async def test_calls_that_came_in(dials: Dials, account: str) -> None:
     assert await Dials(dials._database, server="elsewhere").live_inbound() == []
     assert await dials.live() == []
     assert await dials.inbound_of(["1700000000.1", "1700000000.2"]) == {"1700000000.1": call.id}
+
+
+async def test_who_is_to_talk_is_kept_with_the_call(database: Database, dials: Dials, account: str) -> None:
+    plain, ai = wanted(account), wanted(account)
+    brief = PromptBrief("Be kind.", tools=({"modelToolName": "hangUp"},), temperature=0.5)
+    await dials.create(*plain)
+    await dials.create(ai[0], replace(ai[1], ai=brief))
+    assert (await dials.get(account, ai[0].id))[1] == replace(ai[1], ai=brief)
+    assert (await dials.get(account, plain[0].id))[1] == plain[1]
+    assert await dials.by_ai([plain[0].id, ai[0].id]) == {ai[0].id}
+    events = [
+        *await Calls(database).events(account, plain[0].id),
+        *await Calls(database).events(account, ai[0].id),
+    ]
+    assert [event.data["provider"] for event in events] == ["carrier", "ultravox"]

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.bench import audio
+from tests.bench import audio, outbound
 from tests.bench.measure import Load, Tools, serving
 from tests.bench.real import Comparison, compare
 from tests.bench.report import Figures, show
@@ -25,7 +25,10 @@ REAL = "real"
 
 AUDIO = "audio"
 """The part that makes sounds."""
-ALL = [*KINDS, REAL, AUDIO]
+
+OUTBOUND = "outbound"
+"""The part that places calls, and tells of them; it needs an Asterisk too."""
+ALL = [*KINDS, REAL, AUDIO, OUTBOUND]
 
 STEADY_RATE = 500
 """New calls a second; with prompts that take a second in all, so many are live at a time."""
@@ -87,6 +90,14 @@ def real_calls(tools: Tools, size: Size) -> Comparison | str:
         return str(error)
 
 
+def placed_calls(size: outbound.Size) -> outbound.Outbound | str:
+    """What placing calls takes, or why it was not measured."""
+    try:
+        return asyncio.run(outbound.measure(size))
+    except (RuntimeError, OSError) as error:
+        return str(error)
+
+
 def note(text: str) -> None:
     """Tells a person at a terminal how far it is."""
     if sys.stderr.isatty():
@@ -117,6 +128,9 @@ def main() -> None:
     if AUDIO in parts:
         note("speech, uploads, and calls beside them")
         figures.audio = audio.measure(audio.QUICK if arguments.quick else audio.FULL)
+    if OUTBOUND in parts:
+        note("calls that are placed, their events, and which DID calls")
+        figures.outbound = placed_calls(outbound.QUICK if arguments.quick else outbound.FULL)
     note("")
     show(figures)
     if arguments.json:

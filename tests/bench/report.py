@@ -6,6 +6,7 @@ from statistics import median
 
 from tests.bench.audio import Audio, Beside
 from tests.bench.measure import Held, Load, processors
+from tests.bench.outbound import AT_ONCE, RATE, Outbound
 from tests.bench.real import FRAME_MS, Comparison
 from tests.bench.watched import Lateness
 
@@ -20,6 +21,7 @@ class Figures:
         steady: the engine under a steady load, and the floor beside it.
         real: calls on a real Asterisk, or why there are none.
         audio: speech and uploads, with calls beside them.
+        outbound: calls that were placed, or why there are none.
     """
 
     runs: dict[str, dict[int, list[Load]]] = field(default_factory=dict)
@@ -27,6 +29,7 @@ class Figures:
     steady: tuple[Load, Load] | None = None
     real: Comparison | str | None = None
     audio: Audio | None = None
+    outbound: Outbound | str | None = None
 
     def rate(self, kind: str, concurrent: int) -> float:
         """Calls a second of the best round."""
@@ -61,6 +64,10 @@ def show(figures: Figures) -> None:
         _show_real(figures.real)
     if figures.audio is not None:
         _show_audio(figures.audio)
+    if isinstance(figures.outbound, Outbound):
+        _show_outbound(figures.outbound)
+    elif figures.outbound is not None:
+        print(f"Calls that are placed were not measured: {figures.outbound}\n")
     for target in targets(figures):
         print(f"{target.verdict:15}{target.what:77}{target.figure}")
 
@@ -147,6 +154,29 @@ def _show_audio(audio: Audio) -> None:
             f"{late.ran:.1f} and waited for a processor {late.waited:.1f} at most."
         )
     print()
+
+
+def _show_outbound(outbound: Outbound) -> None:
+    waited, picked = sorted(outbound.waited_ms), outbound.picked
+    accepted, invites = outbound.dialled
+    print("Calls that are placed, on two real Asterisks that share the machine with the server:")
+    print(
+        f"  {outbound.accepted:.0f} requests a second are accepted, {AT_ONCE} at once, each dialled and "
+        f"busy; {outbound.cpu_ms:.1f} ms of CPU each."
+    )
+    print(
+        f"  From the request to the INVITE's arrival, {RATE} calls a second, {outbound.talking} of them up: "
+        f"median {median(waited):.0f} ms,\n    p99 {waited[-1 - len(waited) // 100]:.0f}, longest "
+        f"{waited[-1]:.0f} of {len(waited)}. {accepted} requests were accepted, {invites} INVITEs came."
+    )
+    print(
+        f"  {outbound.delivered:.0f} events a second are taken by one webhook, of {outbound.events} waiting."
+    )
+    print(
+        f"  Among {picked.dids:,} DIDs with {picked.calls:,} calls one is picked in {picked.p50:.2f} ms "
+        f"(median), {picked.p99:.2f} (p99) of {picked.picks:,};\n"
+        f"    the first pick, which reads all of them, takes {picked.first:.0f} ms.\n"
+    )
 
 
 def targets(figures: Figures) -> Iterator[Target]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import audio
+from tests.bench import audio, outbound
 from tests.bench.measure import Tools, serving
 from tests.bench.report import Figures, targets
 from tests.bench.studio import contests, recorded
@@ -63,3 +63,14 @@ def test_texts_and_files_become_sounds_beside_calls() -> None:
     assert measured.beside.calm.looks > 100
     assert measured.beside.busy.longest > 0
     assert len(list(targets(Figures(audio=measured)))) == 1
+
+
+async def test_calls_are_placed_and_their_events_delivered() -> None:
+    size = outbound.Size(accepting=0.5, steady=1, events=20, calls_each=1, picks=5)
+    measured = await outbound.measure(size)
+
+    accepted, invites = measured.dialled
+    assert accepted == invites > len(measured.waited_ms) == outbound.RATE
+    assert all(waited > 0 for waited in measured.waited_ms)
+    assert measured.events == 20
+    assert min(measured.accepted, measured.cpu_ms, measured.delivered, measured.picked.first) > 0

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from tests import secrecy
+from trunx.settings import variable
+
 TRUNX = str(Path(sys.executable).with_name("trunx"))
 DID = "+19495551234"
 CALLER = "+12025550123"
@@ -24,7 +27,7 @@ _SETTINGS = ("TRUNX_", "ELEVENLABS_", "ULTRAVOX_")
 def environment(folder: Path, **settings: object) -> dict[str, str]:
     """The tests' own environment with nothing of trunx in it but `settings` (`agi_port=0`)."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
-    given = {f"TRUNX_{name.upper()}": str(value) for name, value in settings.items()}
+    given = {variable(name): str(value) for name, value in settings.items()}
     return (
         clean
         | {"TRUNX_DATA_DIR": str(folder / "data"), "TRUNX_HTTP_PORT": "0", "TRUNX_AGI_PORT": "0"}
@@ -121,13 +124,19 @@ class Serving:
 def serving(folder: Path, **settings: object) -> Iterator[Serving]:
     """A server on free ports with the demo IVR, ended with the block."""
     env = environment(folder, demo=1, **settings)
-    with (folder / "log").open("a") as log, _started([TRUNX, "serve"], folder, env, stderr=log) as process:
-        said = read_until(process.stdout, "trunx dialplan")
-        api = re.search(r"API  http://\S+:([0-9]+) ", said)
-        agi = re.search(r"AGI\(agi://\S+:([0-9]+)/inbound\)", said)
-        assert api, said
-        assert agi, said
-        yield Serving(process, folder, said, int(api[1]), int(agi[1]))
+    try:
+        with (
+            (folder / "log").open("a") as log,
+            _started([TRUNX, "serve"], folder, env, stderr=log) as process,
+        ):
+            said = read_until(process.stdout, "trunx dialplan")
+            api = re.search(r"API  http://\S+:([0-9]+) ", said)
+            agi = re.search(r"AGI\(agi://\S+:([0-9]+)/inbound\)", said)
+            assert api, said
+            assert agi, said
+            yield Serving(process, folder, said, int(api[1]), int(agi[1]))
+    finally:
+        secrecy.heard((folder / "log").read_text())
 
 
 @contextmanager

@@ -39,6 +39,8 @@ def test_check_tells_what_is_down_and_what_to_do(tmp_path: Path) -> None:
         running = run(tmp_path, "check", env=server.env())
     assert running.returncode == 0, running.stdout
     assert "│ down" not in running.stdout
+    rows = {cells[1]: cells[2] for line in running.stdout.splitlines() if len(cells := _cells(line)) > 4}
+    assert rows["transfers"] == "odd", "the demo's tree transfers to an agent, and there is none"
     broken = run(tmp_path, "check", env=environment(tmp_path, region="?"))
     assert (broken.returncode, "TRUNX_REGION" in broken.stdout) == (1, True)
 
@@ -139,6 +141,19 @@ def test_what_an_account_may_dial(tmp_path: Path) -> None:
         again = run(tmp_path, "accounts", "limits", "--countries", "any", "--at-once", "60").stdout
         for shown in ("those of its DIDs", "08:00-21:00", "60, of which 10"):
             assert shown in again
-        for wrong in (("--countries", "UK"), ("--hours", "9"), ("--at-once", "5"), ("--account", "MA1")):
+        uris = "sip:desk@pbx.example.com, sip:*@10.0.0.1:5070"
+        assert (
+            "sip:*@10.0.0.1:5070, sip:desk@" in run(tmp_path, "accounts", "limits", "--sip-uri", uris).stdout
+        )
+        assert "sip:desk" not in run(tmp_path, "accounts", "limits", "--sip-uri", "none").stdout
+        for wrong in (
+            ("--countries", "UK"),
+            ("--hours", "9"),
+            ("--at-once", "5"),
+            ("--account", "MA1"),
+            ("--sip-uri", "pbx.example.com"),
+            ("--sip-uri", "sip:*@*"),
+            ("--sip-uri", ""),
+        ):
             refused = run(tmp_path, "accounts", "limits", *wrong)
             assert (refused.returncode != 0, refused.stdout) == (True, ""), wrong

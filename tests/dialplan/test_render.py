@@ -7,7 +7,7 @@ import pytest
 
 import dialplan
 from dialplan import names, render
-from dialplan.render import Extension, inbound, outbound
+from dialplan.render import Extension, arriving, inbound, outbound, waiting
 from sounds import ENGINE
 
 ROOT = Path(dialplan.__file__).parents[1]
@@ -31,7 +31,8 @@ def test_the_sample_is_the_print_out() -> None:
 
 def test_every_line_parses() -> None:
     labels, gotos = set(), set()
-    contexts = f"[{names.CONTEXT_INBOUND}]", f"[{names.CONTEXT_OUTBOUND}]"
+    ours = names.CONTEXT_INBOUND, names.CONTEXT_OUTBOUND, names.CONTEXT_AGENT, names.CONTEXT_WAIT
+    contexts = [f"[{context}]" for context in ours]
     for line in render().splitlines():
         if not line or line.startswith("; ") or line in (";", *contexts):
             continue
@@ -66,12 +67,34 @@ def test_a_call_is_handed_over_unanswered_and_ends_in_trouble(pattern: str) -> N
 
 def test_trouble_speaks_once_and_hangs_up() -> None:
     steps = applications(names.EXTENSION_TROUBLE)
-    assert steps[0].startswith("Log(WARNING,")
-    assert "${AGISTATUS}" in steps[0]
-    assert f"${{{names.VARIABLE_DID}}}" in steps[0]
-    assert steps[1:3] == ["Answer()", f"Playback({names.SOUND_TROUBLE})"]
-    assert steps[-1] == "Hangup()"
-    assert not any("AGI(" in step or "Goto" in step for step in steps)
+    assert steps[1].startswith("Log(WARNING,")
+    assert "${AGISTATUS}" in steps[1]
+    assert f"${{{names.VARIABLE_DID}}}" in steps[1]
+    assert steps[2:4] == ["Answer()", f"Playback({names.SOUND_TROUBLE})"]
+    assert steps[-3] == "Hangup()"
+    assert not any("AGI(" in step or "Goto(" in step for step in steps)
+
+
+def test_who_has_talked_to_an_agent_hears_goodbye_and_no_apology() -> None:
+    steps = applications(names.EXTENSION_TROUBLE)
+    assert steps[0] == f'GotoIf($["${{{names.VARIABLE_TALKING}}}" = "1"]?talked)'
+    assert steps[-2:] == [f"Playback({names.SOUND_GOODBYE})", "Hangup()"]
+    assert extensions()[names.EXTENSION_TROUBLE].steps[-2].label == "talked"
+
+
+def test_an_agent_s_call_reaches_one_caller_and_nothing_else() -> None:
+    (call,) = arriving()
+    (wait,) = waiting()
+    assert call.pattern == wait.pattern == "_t."  # a token's first letter: no number, no s, no h
+    first, *steps = [step.application for step in call.steps]
+    # What is dialled is used as hex digits only: `&` and `,` would mean further channels and options.
+    assert first == f"Set({names.VARIABLE_TOKEN}=t${{FILTER(0-9a-f,${{EXTEN:1}})}})"
+    assert not any("EXTEN" in step for step in steps)
+    assert not any(step.startswith(("Dial(", "AGI(", "Transfer(", "System(")) for step in steps)
+    reached = [step for step in steps if step.startswith(("PickupChan(", "SoftHangup("))]
+    assert [step.partition("(")[2] for step in reached] == [
+        f"Local/${{TRUNX_TOKEN}}@{names.CONTEXT_WAIT},{option})" for option in "pa"
+    ]
 
 
 def test_a_placed_call_is_handed_over_ended_by_asterisk_s_clock_and_asked_for_again() -> None:
@@ -94,6 +117,8 @@ def test_a_placed_call_is_handed_over_ended_by_asterisk_s_clock_and_asked_for_ag
 
 def test_the_apology_is_the_engines_own_prompt() -> None:
     assert ENGINE["trouble"].sound == names.SOUND_TROUBLE
+    assert ENGINE["goodbye"].sound == names.SOUND_GOODBYE
+    assert ENGINE["connecting"].sound == names.SOUND_CONNECTING
 
 
 @pytest.mark.parametrize(
@@ -155,7 +180,13 @@ def test_a_url_that_asterisk_could_not_use_is_refused(agi_url: str) -> None:
         render(agi_url=agi_url)
 
 
-@pytest.mark.parametrize("context", ["", "general", "globals", names.CONTEXT_OUTBOUND, "a" * 80, "trunx\n"])
+@pytest.mark.parametrize(
+    "context",
+    [
+        *("", "general", "globals", "a" * 80, "trunx\n"),
+        *(names.CONTEXT_OUTBOUND, names.CONTEXT_AGENT, names.CONTEXT_WAIT),
+    ],
+)
 def test_a_context_that_asterisk_could_not_use_is_refused(context: str) -> None:
     with pytest.raises(ValueError, match=r"^context: "):
         render(context=context)

@@ -39,9 +39,8 @@ def uncommented(text: str) -> str:
     return re.sub(r"^;(?! |$)", "", text, flags=re.MULTILINE)
 
 
-def of_type(text: str, kind: str) -> dict[str, list[str]]:
-    [(name, settings)] = [section for section in sections(text) if section[1].get("type") == [kind]]
-    assert name == names.ENDPOINT_TRUNK
+def of_type(text: str, kind: str, name: str = names.ENDPOINT_TRUNK) -> dict[str, list[str]]:
+    [settings] = [found for called, found in sections(text) if (called, found.get("type")) == (name, [kind])]
     return settings
 
 
@@ -80,6 +79,30 @@ def test_by_registration() -> None:
     registration = of_type(text, "registration")
     assert registration["endpoint"] == registration["outbound_auth"] == [names.ENDPOINT_TRUNK]
     assert registration["line"] == ["yes"]
+
+
+def test_agents_come_with_a_password_and_reach_nothing_but_their_caller() -> None:
+    endpoint = of_type(PJSIP, "endpoint", names.ENDPOINT_AGENT)
+    assert endpoint["context"] == [names.CONTEXT_AGENT]
+    assert endpoint["allow"] == ["g722,ulaw,alaw"]
+    assert endpoint["allow_transfer"] == ["no"]
+    assert endpoint["identify_by"] == ["username"]
+    assert "transport" not in endpoint  # the answer goes the way that the question came
+    auth = of_type(PJSIP, "auth", endpoint["auth"][0])
+    assert auth["username"] == [names.ENDPOINT_AGENT]
+    url = f"sip:{names.ENDPOINT_AGENT}:{auth['password'][0]}@pbx.example.com:5060;transport=udp"
+    assert f"TRUNX_ULTRAVOX_SIP={url}\n" in PJSIP
+    ways = [settings["protocol"] for _, settings in sections(uncommented(PJSIP)) if "protocol" in settings]
+    assert ways == [["udp"], ["tcp"], ["tls"]]
+
+
+def test_nobody_comes_in_by_the_way_out_to_sip_uris() -> None:
+    """An endpoint is also known by the user that a stranger says to be, unless it is told not to."""
+    endpoint = of_type(uncommented(PJSIP), "endpoint", names.ENDPOINT_SIP)
+    assert endpoint["identify_by"] == ["ip"]
+    matched = [settings["endpoint"] for _, settings in sections(uncommented(PJSIP)) if "match" in settings]
+    assert [names.ENDPOINT_SIP] not in matched
+    assert not {"outbound_auth", "auth", "from_user"} & endpoint.keys()
 
 
 SPELT = {name: str(value) for name, value in vars(names).items() if name.isupper()}

@@ -62,9 +62,34 @@ def documents(draw: st.DrawFn, most_nodes: int = 6) -> dict[str, Any]:
         },
     )
     actions = st.fixed_dictionaries(
-        {"action": st.sampled_from(["transfer", "hangup", "suppress"])}, optional={"audio": audio}
+        {"action": st.sampled_from(["hangup", "suppress"])}, optional={"audio": audio}
     )
-    document: dict[str, Any] = {"id": "any", "nodes": {each: draw(gathers | actions) for each in names}}
+    back: dict[str, Any] = {"audio": audio, "fail_node": name, "return_node": name}
+    to_agents = st.fixed_dictionaries(
+        {"action": st.just("transfer")},
+        optional={
+            **back,
+            "agent": st.just("a1"),
+            "zero_out": st.dictionaries(st.sampled_from(KEYS), name, min_size=1, max_size=1),
+        },
+    )
+    to_persons = st.fixed_dictionaries(
+        {
+            "action": st.just("transfer"),
+            "to": st.sampled_from(
+                ["+14155552671", "sip:desk@example.com", "sip:a.b@10.0.0.1:5070;transport=tls"]
+            ),
+        },
+        optional={
+            **back,
+            "timeout": st.integers(1, 600),
+            "on_busy": name,
+            "on_no_answer": name,
+            "on_failed": name,
+        },
+    )
+    any_node = gathers | actions | to_agents | to_persons
+    document: dict[str, Any] = {"id": "any", "nodes": {each: draw(any_node) for each in names}}
     if draw(st.booleans()):
         document["start"] = draw(name)
     return document

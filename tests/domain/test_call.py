@@ -17,7 +17,17 @@ def test_a_call_has_a_uuid_and_the_contract_s_name_for_it() -> None:
 def test_words_are_stable() -> None:
     """They are stored, and users compare with them."""
     assert [*Status] == ["initiated", "ringing", "answered", "completed", "failed"]
-    assert [*Left] == ["key", "invalid", "timeout", "hangup", "done"]
+    assert [*Left] == [
+        "key",
+        "invalid",
+        "timeout",
+        "hangup",
+        "done",
+        "busy",
+        "no-answer",
+        "blocked",
+        "failed",
+    ]
     assert [*EndReason] == [
         "hangup-caller",
         "hangup",
@@ -38,4 +48,6 @@ def test_words_are_stable() -> None:
         "timeout",
         "canceled",
         "blocked",
+        "agent-hangup",
+        "machine",
     ]

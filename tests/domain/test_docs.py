@@ -13,9 +13,10 @@ from trunx.domain.document import (
     GatherNode,
     IvrChange,
     IvrDocument,
+    TransferNode,
     changed,
 )
-from trunx.domain.lint import warnings
+from trunx.domain.lint import EVERYTHING, Known, warnings
 from trunx.domain.strict_json import loads
 from trunx.domain.walk import STEP_LIMIT
 
@@ -34,10 +35,10 @@ def _table(title: str) -> dict[str, list[str]]:
 
 def test_the_examples_are_trees_without_a_flaw() -> None:
     documents = [block for block in BLOCKS if "id" in block]
-    assert len(documents) == 3
+    assert len(documents) == 4
     assert documents[0] == loads(CONTRACT)
     for document in documents:
-        assert warnings(tree(document), lambda _: True) == []
+        assert warnings(tree(document), EVERYTHING) == []
 
 
 def test_the_change_makes_a_tree_of_the_contract_s() -> None:
@@ -50,7 +51,8 @@ def test_every_field_stands_in_its_table_with_its_default() -> None:
     for title, model in (
         ("of the document", IvrDocument),
         ("of a gather node", GatherNode),
-        ("of an action node", ActionNode),
+        ("of a transfer node", TransferNode),
+        ("of another action node", ActionNode),
     ):
         table = _table(title)
         assert list(table) == sorted(model.model_fields, key=list(table).index)
@@ -62,15 +64,24 @@ def test_every_field_stands_in_its_table_with_its_default() -> None:
 
 
 def test_ranges_and_limits_are_those_of_the_model() -> None:
-    fields: dict[str, Any] = json.loads(json.dumps(GatherNode.model_json_schema()))["properties"]
-    for name in ("timeout", "attempts"):
-        shown = f"{fields[name]['minimum']:g}-{fields[name]['maximum']:g}"
-        assert _table("of a gather node")[name][1].endswith(shown)
+    for title, model, names in (
+        ("of a gather node", GatherNode, ("timeout", "attempts")),
+        ("of a transfer node", TransferNode, ("timeout",)),
+    ):
+        fields: dict[str, Any] = json.loads(json.dumps(model.model_json_schema()))["properties"]
+        for name in names:
+            shown = f"{fields[name]['minimum']:g}-{fields[name]['maximum']:g}"
+            assert _table(title)[name][1].endswith(shown)
     assert f"1-{MAX_NODES:,} nodes" in TEXT
     assert f"more than {MAX_DOCUMENT_BYTES // 1024} KB" in TEXT
     assert f"After {STEP_LIMIT:,} nodes" in TEXT
 
 
 def test_every_warning_stands_in_its_table() -> None:
-    odd = tree(nodes(a=gather({"1": "a"}, attempts=1, timeout_node="b"), b={"action": "hangup"}))
-    assert {warning.code for warning in warnings(odd, lambda _: False)} == set(_table("code"))
+    odd = nodes(
+        a=gather({"1": "a"}, attempts=1, timeout_node="b"),
+        b={"action": "transfer", "agent": "a1"},
+        c={"action": "transfer", "to": "sip:desk@example.com"},
+    )
+    nothing = Known(*[lambda _: False] * 3)
+    assert {warning.code for warning in warnings(tree(odd), nothing)} == set(_table("code"))

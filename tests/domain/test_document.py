@@ -100,6 +100,105 @@ def test_refused_with_its_place(document: Any, place: tuple[str, ...], message: 
     assert message in faults[0][1]
 
 
+def _transfer(**fields: Any) -> dict[str, Any]:
+    return nodes(w={"action": "transfer", **fields})
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "+19495551234",
+        "sip:desk@pbx.example.com",
+        "sip:+14155552671@10.0.0.1:5070",
+        "sip:a.b_c-d@pbx.example.com:65535;transport=tls",
+        "sip:2001@localhost;transport=udp",
+    ],
+)
+def test_whom_a_transfer_may_call(to: str) -> None:
+    assert written(IvrDocument.model_validate(_transfer(to=to))) == _transfer(to=to)
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "",
+        "19495551234",
+        "+0123456789",
+        "+1949555123456789",
+        "+19495551234\n",
+        "+19495551234,60,g",
+        "+19495551234&PJSIP/x",
+        "+1949555\u0661234",
+        "desk@pbx.example.com",
+        "sip:pbx.example.com",
+        "sip:@pbx.example.com",
+        "sip:*@pbx.example.com",
+        "sips:desk@pbx.example.com",
+        "SIP:desk@pbx.example.com",
+        "sip:desk@pbx.example.com\n",
+        "sip:desk@pbx.example.com\r\nAction: Originate",
+        "sip:desk@pbx.example.com,60,gU(x)",
+        "sip:desk@pbx.example.com&PJSIP/+900@trunk",
+        "sip:desk|x@pbx.example.com",
+        "sip:desk@pbx.example.com;transport=sctp",
+        "sip:desk@pbx.example.com;user=phone",
+        "sip:desk@pbx.example.com;transport=udp;lr",
+        "sip:desk@pbx.example.com?Subject=x",
+        "sip:${EXTEN}@pbx.example.com",
+        'sip:"desk"@pbx.example.com',
+        "sip:desk@pbx example.com",
+        "sip:desk@pbx.example.com:0",
+        "sip:desk@pbx.example.com:65536",
+        "sip:desk/x@pbx.example.com",
+        "sip:desk@-pbx.example.com",
+        "sip:desk@[2001:db8::1]",
+        "sip:desk:secret@pbx.example.com",
+        "sip:" + "d" * 65 + "@pbx.example.com",
+        "sip:desk@" + "p" * 254,
+        "sip:désk@pbx.example.com",
+    ],
+)
+def test_whom_it_may_not(to: str) -> None:
+    """What would mean something else to Dial, or is no address at all."""
+    with pytest.raises(ValidationError, match="write a telephone number like") as refused:
+        IvrDocument.model_validate(_transfer(to=to))
+    assert [fault["loc"] for fault in refused.value.errors()] == [("nodes", "w", "transfer-node", "to")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "place", "message"),
+    [
+        ({"to": 1}, ("to",), "valid string"),
+        ({"agent": "a\n"}, ("agent",), "pattern"),
+        ({"agent": ""}, ("agent",), "pattern"),
+        ({"timeout": 0}, ("timeout",), "greater than or equal to 1"),
+        ({"timeout": 601}, ("timeout",), "less than or equal to 600"),
+        ({"timeout": 2.5}, ("timeout",), "valid integer"),
+        ({"timeout": "30s"}, ("timeout",), "valid integer"),
+        ({"zero_out": {}}, ("zero_out",), "at least 1 item"),
+        ({"zero_out": {"0": "w", "1": "w"}}, ("zero_out",), "at most 1 item"),
+        ({"zero_out": {"00": "w"}}, ("zero_out", "00", "[key]"), "pattern"),
+        ({"zero_out": "0"}, ("zero_out",), "valid dictionary"),
+        ({"fail_node": "../w"}, ("fail_node",), "pattern"),
+        ({"timeout_node": "w"}, ("timeout_node",), "not permitted"),
+        ({"audio": "a/b"}, ("audio",), "pattern"),
+    ],
+)
+def test_a_transfer_is_refused_with_its_place(
+    fields: dict[str, Any], place: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        IvrDocument.model_validate(_transfer(**fields))
+    faults = [(fault["loc"][2:], fault["msg"]) for fault in refused.value.errors()]
+    assert [loc for loc, _ in faults] == [("transfer-node", *place)]
+    assert message in faults[0][1]
+
+
+def test_an_action_that_is_no_transfer_connects_nobody() -> None:
+    with pytest.raises(ValidationError, match="not permitted"):
+        IvrDocument.model_validate(nodes(w={**HANGUP, "to": "+19495551234"}))
+
+
 def test_every_fault_is_named_at_once() -> None:
     document = nodes(a=gather(timeout=0, attempts=0), b={"action": "dance"}, c={})
     with pytest.raises(ValidationError) as refused:

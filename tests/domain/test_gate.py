@@ -53,6 +53,35 @@ def test_suppression() -> None:
     assert verdict.sentence == "+14155551234 asked not to be called."
 
 
+class TestASipUri:
+    URI = "sip:desk@pbx.example.com;transport=tcp"
+
+    def judged(self, to: str = URI, **facts: Any) -> tuple[str, str]:
+        limits = Limits(hours=Hours(), sip_uris=frozenset({"sip:*@pbx.example.com"}))
+        midnight = datetime(2026, 3, 9, 7, 0, tzinfo=UTC)
+        verdict = judge(Question(FROM, to, midnight), replace(FINE, limits=limits, **facts))
+        return verdict.rule, verdict.code
+
+    def test_is_allowed_by_the_list_alone(self) -> None:
+        """It has neither a country nor an hour."""
+        assert self.judged() == ("all", ALLOWED)
+        assert self.judged(home=frozenset(), attempts=1_000) == ("all", ALLOWED)
+
+    @pytest.mark.parametrize(
+        "to", ["sip:desk@example.com", "sip:desk@pbx.example.com,60", "sip:*@pbx.example.com", "sip:"]
+    )
+    def test_is_refused_otherwise(self, to: str) -> None:
+        assert self.judged(to) == ("sip-uri", "sip-uri-not-allowed")
+
+    def test_shows_a_number_of_ours_and_takes_a_place(self) -> None:
+        assert self.judged(owns_from=False) == ("from", "from-not-owned")
+        assert self.judged(full=Full("account", "at_once", 5, 5, None)) == ("capacity", "too-many-calls")
+
+    def test_nobody_is_allowed_any_unless_told(self) -> None:
+        verdicts = examine(Question(FROM, self.URI, NOON), FINE)
+        assert [verdict.rule for verdict in verdicts if not verdict.allowed] == ["sip-uri"]
+
+
 def test_from_must_be_ours() -> None:
     verdict = judge(Question(FROM, TO, NOON), replace(FINE, owns_from=False))
     assert (verdict.rule, verdict.code) == ("from", "from-not-owned")

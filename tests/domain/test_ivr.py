@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from tests.domain.samples import CONTRACT, documents, gather, nodes, tree
-from trunx.domain.document import MAX_DOCUMENT_BYTES, ActionNode, GatherNode
+from trunx.domain.document import MAX_DOCUMENT_BYTES, ActionNode, GatherNode, TransferNode
 from trunx.domain.ivr import (
     AUDIO_FIELDS,
     Gather,
@@ -80,6 +80,8 @@ def test_every_target_of_a_tree_is_in_it(document: dict[str, Any]) -> None:
         if isinstance(node, Gather):
             targets = {*node.keys.values(), node.timeout_node, node.exhausted_node or node.name}
             assert targets <= built.nodes.keys()
+        elif isinstance(node, Transfer):
+            assert node.exits <= built.nodes.keys()
 
 
 def _problems(document: dict[str, Any]) -> list[Problem]:
@@ -134,6 +136,49 @@ def test_every_problem_is_named_at_once() -> None:
         tree(document)
 
 
+def _transfer(**fields: Any) -> dict[str, Any]:
+    return nodes(a={"action": "transfer", **fields}, b=HANGUP)
+
+
+def test_a_transfer_with_its_defaults() -> None:
+    everywhere = _transfer(to="+14155552671", fail_node="b")
+    assert tree(everywhere).nodes["a"] == Transfer(
+        "a", None, to="+14155552671", ring_seconds=30, busy_node="b", no_answer_node="b", failed_node="b"
+    )
+    built = tree(_transfer(agent="a1", zero_out={"0": "b"}, return_node="a")).nodes["a"]
+    assert built == Transfer("a", None, agent="a1", zero_out=("0", "b"), return_node="a")
+    assert isinstance(built, Transfer)
+    assert built.exits == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "place", "message"),
+    [
+        ({"fail_node": "x"}, "fail_node", "node 'a' names 'x' as its fail_node, and there is no such node"),
+        ({"return_node": "x"}, "return_node", "'x' as its return_node, and there is no such node"),
+        ({"to": "+14155552671", "on_busy": "x"}, "on_busy", "'x' as its on_busy, and there is no such node"),
+        ({"to": "+14155552671", "on_no_answer": "x"}, "on_no_answer", "there is no such node"),
+        ({"to": "+14155552671", "on_failed": "x"}, "on_failed", "there is no such node"),
+        ({"zero_out": {"0": "x"}}, "zero_out/0", "node 'a' sends key 0 to 'x', and there is no such node"),
+        ({"to": "+14155552671", "agent": "a1"}, "agent", "names both an agent and whom to call"),
+        ({"to": "+14155552671", "zero_out": {"0": "b"}}, "zero_out", "leads away from an agent"),
+        ({"timeout": 20}, "timeout", "node 'a' calls nobody: timeout needs `to`"),
+        ({"agent": "a1", "on_busy": "b"}, "on_busy", "node 'a' calls nobody: on_busy needs `to`"),
+        ({"on_no_answer": "b"}, "on_no_answer", "on_no_answer needs `to`"),
+        ({"on_failed": "b"}, "on_failed", "on_failed needs `to`"),
+    ],
+)
+def test_what_a_transfer_cannot_mean(fields: dict[str, Any], place: str, message: str) -> None:
+    (problem,) = _problems(_transfer(**fields))
+    assert problem.pointer == f"/nodes/a/{place}"
+    assert message in problem.message
+
+
+def test_what_is_null_is_not_said() -> None:
+    assert tree(_transfer(agent=None, to="+14155552671", zero_out=None))
+    assert tree(_transfer(agent="a1", to=None, on_busy=None))
+
+
 def test_names_are_told_apart_to_the_letter() -> None:
     assert _problems(nodes(Main=gather({"1": "main"})))[0].pointer == "/nodes/Main/gather/1"
 
@@ -184,5 +229,10 @@ def test_what_a_document_names_to_be_played() -> None:
 
 
 def test_no_field_that_names_an_audio_is_forgotten() -> None:
-    fields = {name for model in (GatherNode, ActionNode) for name in model.model_fields if "audio" in name}
+    fields = {
+        name
+        for model in (GatherNode, TransferNode, ActionNode)
+        for name in model.model_fields
+        if "audio" in name
+    }
     assert fields == set(AUDIO_FIELDS)

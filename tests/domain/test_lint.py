@@ -1,5 +1,7 @@
 """Warnings: each when it is due and not otherwise."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -7,20 +9,24 @@ import pytest
 from hypothesis import given
 
 from tests.domain.samples import CONTRACT, documents, gather, nodes, tree
-from trunx.domain.lint import warnings
+from trunx.domain.lint import EVERYTHING, Known, warnings
 from trunx.domain.strict_json import loads
 
 HANGUP = {"action": "hangup"}
 
 
+def _playing(has_audio: Callable[[str], bool]) -> Known:
+    return replace(EVERYTHING, has_audio=has_audio)
+
+
 def _codes(document: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(found.code, found.node) for found in warnings(tree(document), lambda _: True)]
+    return [(found.code, found.node) for found in warnings(tree(document), EVERYTHING)]
 
 
 def test_the_contract_s_tree_lacks_only_its_audio() -> None:
     built = tree(loads(CONTRACT))
-    assert warnings(built, lambda _: True) == []
-    found = warnings(built, lambda _: False)
+    assert warnings(built, EVERYTHING) == []
+    found = warnings(built, _playing(lambda _: False))
     assert [(warning.code, warning.node) for warning in found] == [
         ("audio-missing", "welcome"),
         ("audio-missing", "has_business"),
@@ -33,7 +39,7 @@ def test_the_contract_s_tree_lacks_only_its_audio() -> None:
 
 def test_audio_that_is_missing_is_named_once_for_each_node() -> None:
     document = nodes(a=gather({"1": "b"}, audio="x", invalid_audio="y", timeout_audio="x"), b=HANGUP)
-    found = warnings(tree(document), lambda audio: audio == "z")
+    found = warnings(tree(document), _playing(lambda audio: audio == "z"))
     assert [warning.message.split("'")[3] for warning in found] == ["x", "y"]
 
 
@@ -106,9 +112,47 @@ def test_a_timeout_node_that_is_never_taken() -> None:
     assert _codes(document) == [("timeout-node-unused", "a"), ("unreachable-node", "c")]
 
 
+PERSON = {"action": "transfer", "to": "+14155552671"}
+
+
+@pytest.mark.parametrize(
+    "exit_", ["on_busy", "on_no_answer", "on_failed", "fail_node", "return_node", "zero_out"]
+)
+def test_reached_by_an_exit_of_a_transfer(exit_: str) -> None:
+    exits: dict[str, Any] = (
+        {exit_: {"0": "b"}, "action": "transfer"} if exit_ == "zero_out" else {**PERSON, exit_: "b"}
+    )
+    assert _codes(nodes(a=exits, b=HANGUP)) == []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        nodes(a=gather({"1": "b"}), b={**PERSON, "fail_node": "a", "return_node": "a"}),
+        nodes(a={**PERSON, "fail_node": "a", "return_node": "a"}),
+    ],
+)
+def test_a_circle_in_which_somebody_is_reached_is_none(document: dict[str, Any]) -> None:
+    assert _codes(document) == []
+
+
+def test_an_agent_that_does_not_exist() -> None:
+    built = tree(nodes(a={"action": "transfer", "agent": "a1"}))
+    (found,) = warnings(built, replace(EVERYTHING, has_agent=lambda agent: agent != "a1"))
+    assert (found.code, found.node) == ("agent-missing", "a")
+    assert "'a1', which does not exist" in found.message
+
+
+def test_a_sip_uri_that_is_not_listed() -> None:
+    built = tree(nodes(a={**PERSON, "to": "sip:desk@example.com", "fail_node": "b"}, b=PERSON))
+    (found,) = warnings(built, replace(EVERYTHING, may_call=lambda uri: uri != "sip:desk@example.com"))
+    assert (found.code, found.node) == ("sip-uri-not-allowed", "a")
+    assert "trunx accounts limits --sip-uri" in found.message
+
+
 @given(documents())
 def test_any_tree_can_be_judged(document: dict[str, Any]) -> None:
-    for found in warnings(tree(document), lambda audio: audio != "missing.wav"):
+    for found in warnings(tree(document), _playing(lambda audio: audio != "missing.wav")):
         assert found.node in document["nodes"]
         assert found.node in found.message
 

@@ -70,6 +70,15 @@ def test_refused(text: bytes, message: str) -> None:
         loads(text)
 
 
+def test_what_cannot_be_stored_is_named_by_its_place() -> None:
+    with pytest.raises(JsonError) as refused:
+        loads(b'{"a": {"b": [1, "x", {"c": "\\u0000"}]}}')
+    assert refused.value.place == ("a", "b", 2, "c")
+    with pytest.raises(JsonError) as refused:
+        loads(b'{"a": {"\\u0000": 1}}')
+    assert refused.value.place == ("a",)
+
+
 def test_a_pair_of_surrogates_is_one_character() -> None:
     assert loads(b'"\\ud83d\\ude00"') == "\U0001f600"
 

@@ -7,9 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.domain.samples import CONTRACT, KEYS, documents, gather, nodes, tree
-from trunx.domain.ivr import Gather, Tree
+from trunx.domain.ivr import Fate, Gather, Hangup, Suppress, Transfer, Tree
 from trunx.domain.strict_json import loads
-from trunx.domain.walk import STEP_LIMIT, GiveUp, Move, Preface, Pressed, Say, Silent, Visit, Walk
+from trunx.domain.walk import (
+    STEP_LIMIT,
+    GiveUp,
+    Move,
+    Over,
+    Preface,
+    Pressed,
+    Return,
+    Say,
+    Silent,
+    Visit,
+    Walk,
+)
 
 HANGUP = {"action": "hangup"}
 GOODBYE = GiveUp(step_limit=False)
@@ -148,52 +160,148 @@ def test_a_walk_that_stands_at_an_action_has_ended() -> None:
         walk.after(Silent())
 
 
-_DOES = st.lists(st.sampled_from([*KEYS, "A", NOTHING]), max_size=60)
+TALKED = [Fate.AGENT_LEFT, Fate.PERSON_LEFT, Fate.TIME_UP]
+UNREACHED = [Fate.BUSY, Fate.NO_ANSWER, Fate.BLOCKED, Fate.FAILED]
+PERSON = {"action": "transfer", "to": "+14155552671"}
+EXITS = {
+    "on_busy": "busy",
+    "on_no_answer": "late",
+    "on_failed": "broken",
+    "fail_node": "fail",
+    "return_node": "back",
+}
+LEADS = {
+    **dict.fromkeys(TALKED, "back"),
+    Fate.BUSY: "busy",
+    Fate.NO_ANSWER: "late",
+    Fate.BLOCKED: "broken",
+    Fate.FAILED: "broken",
+}
+ENDS = dict.fromkeys(EXITS.values(), HANGUP)
+
+
+def _after(document: dict[str, Any], fate: Fate) -> str | Fate:
+    """Which node follows a transfer at the entry, else what it was that nothing followed."""
+    move = Walk(tree(document)).back(fate)
+    if isinstance(move, Over):
+        return move.fate
+    assert isinstance(move, Visit)
+    return move.node.name
+
+
+@pytest.mark.parametrize("fate", Fate)
+class TestATransfer:
+    def test_leads_where_the_node_says(self, fate: Fate) -> None:
+        assert _after(nodes(call={**PERSON, **EXITS}, **ENDS), fate) == LEADS[fate]
+
+    def test_else_to_the_fail_node_if_nobody_was_reached(self, fate: Fate) -> None:
+        found = _after(nodes(call={**PERSON, "fail_node": "fail"}, **ENDS), fate)
+        assert found == ("fail" if fate in UNREACHED else fate)
+
+    def test_else_it_is_over(self, fate: Fate) -> None:
+        assert _after(nodes(call=PERSON), fate) is fate
+
+    def test_an_exit_that_leads_back_is_taken_once_without_a_key(self, fate: Fate) -> None:
+        exits = {"fail_node": "call", "return_node": "call"}
+        walk = Walk(tree(nodes(call={**PERSON, **exits})))
+        assert isinstance(walk.back(fate), Visit)
+        assert walk.back(fate) == Over(fate)
+
+    def test_a_key_lets_it_be_taken_again(self, fate: Fate) -> None:
+        exits = {"fail_node": "menu", "return_node": "menu"}
+        walk = Walk(tree(nodes(menu=gather({"1": "call"}), call={**PERSON, **exits})))
+        for _ in range(5):
+            walk.after(Pressed("1"))
+            assert isinstance(walk.back(fate), Visit)
+
+    def test_counts_among_the_steps(self, fate: Fate) -> None:
+        exits = {"fail_node": "menu", "return_node": "menu"}
+        walk = Walk(tree(nodes(menu=gather({"1": "call"}), call={**PERSON, **exits})))
+        moves: list[Return] = []
+        while not moves or isinstance(moves[-1], Visit):
+            moves.append(walk.back(fate) if isinstance(walk.node, Transfer) else walk.after(Pressed("1")))
+        assert (moves[-1], walk.steps) == (LIMIT, STEP_LIMIT)
+
+
+def test_zero_out_leads_to_its_node_and_is_a_key_like_any_other() -> None:
+    talk = {"action": "transfer", "zero_out": {"0": "menu"}, "return_node": "menu"}
+    walk = Walk(tree(nodes(menu=gather({"1": "talk"}, attempts=2), talk=talk)))
+    for _ in range(5):
+        assert isinstance(walk.after(Silent()), Visit)
+        walk.after(Pressed("1"))
+        move = walk.back(Pressed("0"))
+        assert isinstance(move, Visit)
+        assert move.node.name == "menu"
+
+
+def test_what_cannot_have_become_of_a_transfer() -> None:
+    walk = Walk(tree(nodes(talk={"action": "transfer", "zero_out": {"0": "talk"}})))
+    with pytest.raises(TypeError, match="'1' leads nowhere"):
+        walk.back(Pressed("1"))
+    with pytest.raises(TypeError, match="no key is waited for"):
+        walk.after(Pressed("0"))
+    with pytest.raises(TypeError, match="is no transfer"):
+        Walk(tree(nodes(bye=HANGUP))).back(Fate.BUSY)
+
+
+_ACT = st.sampled_from([*KEYS, "A", NOTHING])
+_DOES = st.lists(st.tuples(_ACT, st.sampled_from([*Fate, None])), max_size=60)
+
+
+def _moves(walk: Walk, act: str, fate: Fate | None) -> Return | None:
+    """What follows when the caller does `act` at a menu, and `fate` becomes of a transfer (None: he presses
+    the key of `zero_out`); None: the walk stands at its end.
+    """
+    match walk.node:
+        case Gather():
+            return walk.after(Silent() if act == NOTHING else Pressed(act))
+        case Transfer() as node if fate is None and node.zero_out is not None:
+            return walk.back(Pressed(node.zero_out[0]))
+        case Transfer():
+            return walk.back(fate or Fate.FAILED)
+        case Hangup() | Suppress():
+            return None
 
 
 @given(documents(), _DOES)
-def test_whatever_the_caller_does_leads_to_a_node_of_the_tree_or_out(
-    document: dict[str, Any], does: list[str]
+def test_whatever_happens_leads_to_a_node_of_the_tree_or_out(
+    document: dict[str, Any], does: list[tuple[str, Fate | None]]
 ) -> None:
     built = tree(document)
     walk = Walk(built)
-    for entered, act in enumerate(does, start=1):
+    for entered, (act, fate) in enumerate(does, start=1):
         assert walk.steps == entered
         assert walk.node is built.nodes[walk.node.name]
-        if not isinstance(walk.node, Gather):
-            return
-        move = walk.after(Silent() if act == NOTHING else Pressed(act))
-        if isinstance(move, GiveUp):
-            assert not move.step_limit
+        move = _moves(walk, act, fate)
+        if not isinstance(move, Visit):
+            assert move != LIMIT
             return
         assert move.node is walk.node
 
 
-@given(documents(), st.sampled_from([NOTHING, "A"]))
-def test_silence_and_wrong_keys_end_every_walk_before_the_step_limit(
-    document: dict[str, Any], act: str
+@given(documents(), st.sampled_from([NOTHING, "A"]), st.lists(st.sampled_from(Fate), min_size=1, max_size=5))
+def test_without_a_valid_key_every_walk_ends_before_the_step_limit(
+    document: dict[str, Any], act: str, fates: list[Fate]
 ) -> None:
-    """Each node is visited `attempts` times at most, and once more for its exit."""
+    """Each menu is visited `attempts` times at most, and once more for its exit; each transfer twice."""
     built = tree(document)
     walk = Walk(built)
-    outcome = Silent() if act == NOTHING else Pressed(act)
-    while isinstance(walk.node, Gather):
-        move = walk.after(outcome)
-        if isinstance(move, GiveUp):
-            assert move == GOODBYE
-            break
-    most = sum(2 * node.attempts for node in built.nodes.values() if isinstance(node, Gather)) + 1
+    while isinstance(move := _moves(walk, act, fates[walk.steps % len(fates)]), Visit):
+        pass
+    assert move in (None, GOODBYE) or isinstance(move, Over)
+    most = sum(2 * (node.attempts if isinstance(node, Gather) else 1) for node in built.nodes.values()) + 1
     assert walk.steps <= most
 
 
-@given(documents(most_nodes=3), st.text(KEYS + NOTHING, min_size=1, max_size=5))
-def test_any_habit_ends_within_the_step_limit(document: dict[str, Any], habit: str) -> None:
+@given(
+    documents(most_nodes=3), st.text(KEYS + NOTHING, min_size=1, max_size=5), st.sampled_from([*Fate, None])
+)
+def test_any_habit_ends_within_the_step_limit(
+    document: dict[str, Any], habit: str, fate: Fate | None
+) -> None:
     walk = Walk(tree(document))
     for step in range(STEP_LIMIT + 1):
-        if not isinstance(walk.node, Gather):
-            break
-        act = habit[step % len(habit)]
-        if isinstance(walk.after(Silent() if act == NOTHING else Pressed(act)), GiveUp):
+        if not isinstance(_moves(walk, habit[step % len(habit)], fate), Visit):
             break
     else:
         pytest.fail("the walk did not end")

@@ -33,6 +33,7 @@ from trunx.domain.sound import sound_name
 from trunx.engine import ports
 from trunx.engine.inbound import Inbound
 from trunx.engine.opt_out import OptOuts
+from trunx.engine.transferring import Transfers
 
 DID = "+19495551234"
 CALLER = "+12125550123"
@@ -249,10 +250,18 @@ class Engine:
         suppressions: ports.Suppressions | None = None,
         lines: ports.Lines | None = None,
         sounds: ports.Sounds | None = None,
+        transfers: Transfers | None = None,
     ) -> AsyncIterator[Server]:
         """A server of its own, with these parts in place of the usual ones; `dial` goes to it."""
         opt_outs = OptOuts(suppressions or self.suppressions, self.journal)
-        inbound = Inbound(lines or self.lines, opt_outs, self.recorder, sounds or self.sounds, "US")
+        inbound = Inbound(
+            lines or self.lines,
+            opt_outs,
+            self.recorder,
+            sounds or self.sounds,
+            "US",
+            transfers=transfers or Transfers(),
+        )
         async with Server(inbound, port=0) as server:
             usual = self.server, self.opt_outs
             self.server, self.opt_outs = server, opt_outs

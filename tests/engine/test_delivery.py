@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from prometheus_client import REGISTRY
 from sqlalchemy import update
 
 from tests.peers.receiver import Receiver, thanks
@@ -31,7 +32,7 @@ from trunx.domain import webhook as rules
 from trunx.domain.call import Event
 from trunx.domain.records import Page
 from trunx.domain.webhook import DeliveryStatus, Webhook, new_secret, new_webhook_id
-from trunx.engine.delivery import AT_ONCE, WINDOW, Deliverer
+from trunx.engine.delivery import AT_ONCE, POLL, WINDOW, Deliverer
 
 _ALL = Page(200)
 
@@ -106,6 +107,10 @@ def _tried(times: int, rows: list[Any]) -> bool:
 
 def _has(receiver: Receiver, bodies: int) -> bool:
     return len(receiver.got) >= bodies
+
+
+def _all_settled(rows: list[Any]) -> bool:
+    return DeliveryStatus.WAITING not in {row.status for row in rows}
 
 
 def _all_delivered(rows: list[Any]) -> bool:
@@ -192,7 +197,11 @@ async def test_after_the_last_try_it_is_dead_and_the_rest_goes_on(
     async def refuse(_body: dict[str, Any]) -> web.StreamResponse:
         return web.Response(status=410)
 
+    def counted(outcome: str) -> float:
+        return REGISTRY.get_sample_value("trunx_webhook_requests_total", {"outcome": outcome}) or 0
+
     receiver.behave = refuse
+    waiting, given_up = counted("waiting"), counted("dead")
     async with sending.working():
         await sending.tell(("c1", "call.answered"))
         for tries in range(1, len(rules.RETRIES) + 2):
@@ -200,13 +209,18 @@ async def test_after_the_last_try_it_is_dead_and_the_rest_goes_on(
             await sending.hurry(hook)
         (dead,) = await sending.sent(hook, DeliveryStatus.DEAD)
         assert (dead.attempts, dead.next_at, dead.last.answer) == (11, None, 410)
+        assert (counted("waiting") - waiting, counted("dead") - given_up) == (10, 1)
         receiver.behave = thanks
         await sending.tell(("c1", "call.completed"))
         await sending.hurry(hook)
         await receiver.until(lambda: receiver.types == ["call.completed"])
+        # What somebody asks for does not wait until the deliverer looks by itself.
+        await sending.until(hook, _all_settled)
         await sending.store.send_again(sending.account, hook, dead.seq)
-        await sending.hurry(hook)
-        await receiver.until(lambda: receiver.types == ["call.completed", "call.answered"])
+        await receiver.until(lambda: receiver.types == ["call.completed", "call.answered"], POLL / 2)
+        await sending.until(hook, _all_settled)
+        assert await sending.store.redeliver(sending.account, hook, 1, 2) == 2
+        await receiver.until(lambda: _has(receiver, 4), POLL / 2)
 
 
 async def test_a_dead_and_a_slow_endpoint_delay_nobody_else(sending: Sending, receiver: Receiver) -> None:

@@ -144,8 +144,7 @@ class TestRedirect:
 
     async def test_with_the_simulated_asterisk(self, engine: Engine) -> None:
         await engine.publish(loads(CONTRACT))
-        asked = "CHANNEL(context)}|${CHANNEL(exten)}|${TRUNX_ENDED"
-        await engine.dial(does="!", variables={asked: "else|s|"})
+        await engine.dial(does="!", variables={"CHANNEL(context)": "else", "CHANNEL(exten)": "s"})
         kept = await engine.kept()
         assert (kept.call.status, kept.events[0].type) == (Status.ANSWERED, "call.redirected")
 

@@ -31,7 +31,7 @@ async def test_1_1_leads_to_the_transfer(engine: Engine) -> None:
     assert phone.ended_by == "server"
     assert phone.sounds == [engine.sound("welcome.wav"), engine.sound("business_check.wav"), UNAVAILABLE]
     kept = await engine.kept()
-    assert kept.way == ["welcome key 1", "has_business key 1", "transfer_ai done"]
+    assert kept.way == ["welcome key 1", "has_business key 1", "transfer_ai failed"]
     call = kept.call
     assert (call.status, call.end_reason) == (Status.COMPLETED, EndReason.TRANSFER_UNAVAILABLE)
     assert (call.direction, call.from_number, call.to_number) == ("inbound", CALLER, DID)
@@ -136,7 +136,7 @@ async def test_an_exhausted_node(engine: Engine) -> None:
     await engine.publish(nodes(menu=gather(attempts=1, exhausted_node="last"), last={"action": "transfer"}))
     phone = await engine.dial(does=".")
     assert phone.sounds == [engine.sound("menu.wav"), UNAVAILABLE]
-    assert (await engine.kept()).way == ["menu timeout", "last done"]
+    assert (await engine.kept()).way == ["menu timeout", "last failed"]
 
 
 async def test_a_tree_that_begins_with_an_action(engine: Engine) -> None:

@@ -4,160 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from tests.adapters.waiting import until
 from tests.engine.conftest import Engine
+from tests.engine.office import DID, TO, Office, at_work, locked
 from tests.peers.ami_stub import AmiStub, ami_stub
-from trunx.adapters.ami.ami import Ami
-from trunx.adapters.ami.ami import Pace as LinkPace
-from trunx.adapters.cache.leases import Leases
-from trunx.adapters.cache.redis import open_redis
-from trunx.adapters.store.calls import Calls
-from trunx.adapters.store.dials import Dials
-from trunx.adapters.store.ivr_lines import IvrLines
 from trunx.domain.call import Call, EndReason, Status, new_call_id
 from trunx.domain.dial import Wanted
-from trunx.domain.gate import Capacity
 from trunx.domain.records import Suppression
-from trunx.engine.gatekeeper import Gatekeeper, Trunk
+from trunx.engine.gatekeeper import RefusedError
 from trunx.engine.outbound import Outbound, SwitchAwayError
-from trunx.engine.reconcile import Pace, Truth
-from trunx.engine.settling import Settling
 
-DID, TO = "+19495550010", "+14155552671"
-QUICK = Pace(every=0.1, soon=0.1, turn=0.05, grace=0.3, better=0.1)
-LINK = LinkPace(connect=1.0, boot=1.0, answer=0.3, ping=30.0, pause=0.02, longest_pause=0.05)
 QUEUED = Wanted(DID, TO, queue_seconds=60)
-PLAIN = Wanted(DID, TO)
 
 ROOT = Path(__file__).parents[2]
-
-
-@dataclass
-class Office:
-    """An account that places calls through the stub of an Asterisk."""
-
-    engine: Engine
-    asterisk: AmiStub
-    dials: Dials
-    outbound: Outbound
-    switch: Ami
-
-    async def place(self, wanted: Wanted = PLAIN) -> Call:
-        return await self.outbound.place(self.engine.account, wanted)
-
-    async def row(self, call: Call) -> Call:
-        return (await self.dials.get(self.engine.account, call.id))[0]
-
-    async def is_so(self, call: Call, so: Callable[[Call], bool]) -> Call:
-        """The row, once it is so."""
-        async with asyncio.timeout(5):
-            while not so(row := await self.row(call)):  # noqa: ASYNC110 - rows have no event
-                await asyncio.sleep(0.01)
-        return row
-
-    async def ended(self, call: Call) -> tuple[Status, EndReason | None]:
-        row = await self.is_so(call, lambda row: row.ended_at is not None)
-        return row.status, row.end_reason
-
-    async def told(self, call: Call) -> list[str]:
-        events = await Calls(self.engine.database).events(self.engine.account, call.id)
-        return [event.type.removeprefix("call.") for event in events]
-
-    async def loses_asterisk(self) -> None:
-        """Until `finds_asterisk`."""
-        self.asterisk.silent.add("Login")
-        await self.asterisk.end()
-        async with asyncio.timeout(5):
-            while (await self.switch.state()).state == "ok":  # noqa: ASYNC110 - nor has this
-                await asyncio.sleep(0.01)
-
-    async def finds_asterisk(self) -> None:
-        self.asterisk.silent.discard("Login")
-        await self.asterisk.end()
-        async with asyncio.timeout(5):
-            while (await self.switch.state()).state != "ok":  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0.01)
-
-    def orders(self, action: str = "Originate") -> int:
-        return len(self.asterisk.named(action))
-
-    def lists(self, *channels: str, context: str = "trunx-outbound", state: str = "6") -> None:
-        """What Asterisk says that there is."""
-        rows = "".join(
-            f"Event: CoreShowChannel\r\n{{id}}Uniqueid: {name}\r\nChannel: PJSIP/carrier-1\r\n"
-            f"ChannelState: {state}\r\nContext: {context}\r\nExten: s\r\n\r\n"
-            for name in channels
-        )
-        self.asterisk.replies["CoreShowChannels"] = (
-            "Response: Success\r\n{id}EventList: start\r\nMessage: Channels will follow\r\n\r\n"
-            + rows
-            + "Event: CoreShowChannelsComplete\r\n{id}EventList: Complete\r\n"
-            + f"ListItems: {len(channels)}\r\n\r\n"
-        )
-
-    def state(self, call: Call, state: str) -> None:
-        self.asterisk.tell(Event="Newstate", Uniqueid=call.id, ChannelState=state)
-
-    def hangs_up(self, call: Call, cause: str = "16", sip: str = "0", *, far: bool = True) -> None:
-        if far:
-            self.asterisk.tell(Event="HangupRequest", Uniqueid=call.id, Cause=cause, TechCause=sip)
-        self.asterisk.tell(Event="Hangup", Uniqueid=call.id, Cause=cause)
-
-    def dialled(self, call: Call, reason: str) -> None:
-        response = "Success" if reason == "4" else "Failure"
-        self.asterisk.tell(Event="OriginateResponse", Uniqueid=call.id, Response=response, Reason=reason)
-
-
-def _locked(path: Path) -> sqlite3.Connection:
-    """Holds the database, so that nobody else can write."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("BEGIN IMMEDIATE")
-    return connection
-
-
-@asynccontextmanager
-async def at_work(engine: Engine, asterisk: AmiStub, place: str) -> AsyncIterator[Office]:
-    """A process that places calls; it ends as a crash does, with nothing more said."""
-    async with open_redis(f"unix://{place}") as cache, Ami(asterisk.url, pace=LINK) as switch:
-        dials = Dials(engine.database, server="tests")
-        gate = Gatekeeper(dials, Leases(cache), Trunk("carrier", Capacity(per_second=1_000, at_once=1_000)))
-        settling = Settling(dials, gate)
-        outbound = Outbound(
-            dials=dials, gate=gate, settling=settling, lines=IvrLines(engine.database), switch=switch
-        )
-        truth = Truth(
-            dials=dials,
-            gate=gate,
-            settling=settling,
-            outbound=outbound,
-            switch=switch,
-            inbound=set(),
-            walking=set(),
-            pace=QUICK,
-        )
-        office = Office(engine, asterisk, dials, outbound, switch)
-        if "CoreShowChannels" not in asterisk.replies:
-            office.lists()
-        await switch.wait_connected(5)
-        running = asyncio.create_task(truth.run())
-        try:
-            yield office
-        finally:
-            running.cancel()
-            with suppress(asyncio.CancelledError):
-                await running
-            await outbound.close()
-            await settling.close()
 
 
 @pytest.fixture
@@ -199,7 +67,7 @@ async def test_an_order_without_an_answer_is_never_given_again(office: Office) -
     done, lost = await office.place(), await office.place()
     await office.asterisk.has("Originate", 2)
     office.lists(done.id, state="5")
-    assert await office.ended(lost) == (Status.FAILED, EndReason.ERROR)
+    assert await office.ended(lost) == (Status.FAILED, EndReason.LOST)
     assert (await office.row(done)).ended_at is None
     office.lists(done.id)
     await office.is_so(done, lambda row: row.status is Status.ANSWERED)
@@ -209,9 +77,11 @@ async def test_an_order_without_an_answer_is_never_given_again(office: Office) -
 
 
 async def test_a_call_that_waits_is_dialled_once_when_asterisk_is_back(office: Office) -> None:
+    assert REGISTRY.get_sample_value("trunx_ami_connected") == 1
     await office.loses_asterisk()
     with pytest.raises(SwitchAwayError):
         await office.place()
+    await until(lambda: REGISTRY.get_sample_value("trunx_ami_connected") == 0)
     call = await office.place(QUEUED)
     assert office.orders() == 0
     await office.finds_asterisk()
@@ -286,12 +156,12 @@ async def test_a_process_that_dies_leaves_nothing_behind(
     await office.dials.create(stale, replace(dial, call=stale.id, dialled_at=None))
     office.lists(up.id)
     async with at_work(engine, asterisk, valkey) as office:
-        assert await office.ended(over) == (Status.FAILED, EndReason.ERROR)
+        assert await office.ended(over) == (Status.FAILED, EndReason.LOST)
         assert await office.ended(stale) == (Status.FAILED, EndReason.ERROR)
         assert (await office.row(up)).status is Status.ANSWERED
         order = await asterisk.has("Originate", 3)
         assert order["ChannelId"] == [kept.id]
-        assert await office.ended(kept) == (Status.FAILED, EndReason.ERROR)  # this Asterisk did not do it
+        assert await office.ended(kept) == (Status.FAILED, EndReason.LOST)  # this Asterisk did not do it
         assert office.orders() == 3
 
 
@@ -299,7 +169,7 @@ async def test_news_wait_for_a_database_that_is_away(office: Office, tmp_path: P
     call = await office.place()
     await office.asterisk.has("Originate")
     office.lists(call.id, state="5")
-    hidden = await asyncio.to_thread(_locked, tmp_path / "trunx.db")
+    hidden = await asyncio.to_thread(locked, tmp_path / "trunx.db")
     with capture_logs() as lines:
         office.state(call, "5")
         office.hangs_up(call, "17", "486")
@@ -307,6 +177,36 @@ async def test_news_wait_for_a_database_that_is_away(office: Office, tmp_path: P
     hidden.close()
     assert await office.ended(call) == (Status.FAILED, EndReason.BUSY)
     assert await office.told(call) == ["initiated", "ringing", "failed"]
+
+
+async def test_no_way_leads_around_the_gate(office: Office) -> None:
+    """Of every way to dial a call that is kept, when somebody has asked not to be called since: one that a
+    process left behind, one that waits, one that is begun again.
+    """
+    first = await office.place()
+    await office.asterisk.has("Originate")
+    dial = (await office.dials.get(office.engine.account, first.id))[1]
+    assert dial is not None
+    entry = Suppression(office.engine.account, TO, "api", None, None, datetime.now(UTC))
+    await office.engine.suppressions.add([entry])
+    ways: list[Callable[[Call], None]] = [
+        office.outbound.begin,
+        office.outbound.begin_waiting,
+        lambda _: None,
+    ]
+    for number, way in enumerate(ways):
+        kept = first._replace(id=new_call_id(), call_id=f"CA{number}")
+        await office.dials.create(kept, replace(dial, call=kept.id, dialled_at=None))
+        way(kept)
+        assert await office.ended(kept) == (Status.FAILED, EndReason.BLOCKED)
+        office.outbound.begin(kept)
+    office.outbound.begin(first)
+    await office.outbound.close()
+    with pytest.raises(RefusedError):
+        await office.place()
+    with pytest.raises(RefusedError):
+        await office.place(QUEUED)
+    assert office.orders() == 1
 
 
 def test_there_is_one_way_to_a_telephone() -> None:
@@ -318,5 +218,5 @@ def test_there_is_one_way_to_a_telephone() -> None:
         if ".originate(" in (text := path.read_text())
     }
     assert orders == {"outbound.py": 1}
-    way = inspect.getsource(Outbound._dial)
+    way = inspect.getsource(Outbound._order)
     assert way.index("claim(name, self._gate.again)") < way.index(".originate(")

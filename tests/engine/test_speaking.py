@@ -105,7 +105,7 @@ async def test_without_the_engine_s_prompts_a_beep_stands_in(engine: Engine) -> 
         "menu invalid 5",
         "menu timeout",
         "menu key 1",
-        "last done",
+        "last failed",
     ]
     assert any("TRUNX_SOUNDS_URL" in log["event"] for log in logs if log["log_level"] == "error")
 
@@ -121,7 +121,7 @@ async def test_without_any_sound_keys_still_work(engine: Engine) -> None:
     assert phone.heard == ["", ""]
     assert phone.happened.count(Waiting(5)) == 2
     kept = await engine.kept()
-    assert kept.way == ["menu timeout", "menu key 1", "last done"]
+    assert kept.way == ["menu timeout", "menu key 1", "last failed"]
     assert kept.call.end_reason is EndReason.TRANSFER_UNAVAILABLE
 
 

@@ -8,8 +8,10 @@ import pytest
 import pytest_asyncio
 
 import dialplan
+from tests.journeys.agents import Office, staffed
 from tests.journeys.listening import Shelf
 from tests.journeys.scene import Asterisks, Scene, opened
+from tests.peers.agent_side import AgentSide, admit, agent_side
 from tests.peers.world import pbx_and_world
 
 
@@ -45,3 +47,30 @@ async def scene(shared: Scene) -> AsyncIterator[Scene]:
     await shared.point()
     yield replace(shared, shelf=Shelf(shared.pbx, shared.trunx.account))
     await shared.no_channels()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def vendor(asterisks: Asterisks) -> AsyncIterator[AgentSide]:
+    """The stand-in for the AI vendor, which the pbx takes calls from."""
+    pbx, world = asterisks
+    await admit(pbx)
+    async with agent_side(world, pbx.ports.sip) as side:
+        yield side
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_office(
+    asterisks: Asterisks, vendor: AgentSide, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Office]:
+    async with staffed(asterisks, vendor, tmp_path_factory.mktemp("office")) as office:
+        yield office
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def office(shared_office: Office) -> AsyncIterator[Office]:
+    """The shared server with agents; a journey leaves no channel, and no call of the vendor's."""
+    scene = shared_office.scene
+    await scene.point()
+    yield replace(shared_office, scene=replace(scene, shelf=Shelf(scene.pbx, scene.trunx.account)))
+    shared_office.peer.always(None)
+    await shared_office.all_over()

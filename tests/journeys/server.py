@@ -22,13 +22,15 @@ from typing import Any, Self, TypeVar
 import aiohttp
 
 from dialplan.names import AGI_PATH
+from tests import secrecy
 from tests.peers.asterisk import Ports
 from tests.peers.hearing import Audio, decode_ulaw
 
 ROOT = Path(__file__).parents[2]
 TRUNX = Path(sys.executable).with_name("trunx")
 KEY = "tk_live_" + "7" * 48
-_OF_TRUNX = ("TRUNX_", "ELEVENLABS_")
+_OF_TRUNX = ("TRUNX_", "ELEVENLABS_", "ULTRAVOX_")
+_OF_VENDORS = ("ULTRAVOX_API_KEY",)  # not ours to name
 _ESTABLISHED = "01"  # include/net/tcp_states.h, as /proc/net/tcp writes it
 
 T = TypeVar("T")
@@ -56,6 +58,7 @@ class Trunx:
 
     Attributes:
         log: the lines it has logged, of all its lives.
+        url: of its API.
     """
 
     def __init__(self, folder: Path, sounds: Path, ports: Ports, settings: dict[str, str]) -> None:
@@ -67,9 +70,8 @@ class Trunx:
         self._process: Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._said = asyncio.Condition()
-        self._client = aiohttp.ClientSession(
-            f"http://127.0.0.1:{self._http_port}", headers={"Authorization": f"Bearer {KEY}"}
-        )
+        self.url = f"http://127.0.0.1:{self._http_port}"
+        self._client = aiohttp.ClientSession(self.url, headers={"Authorization": f"Bearer {KEY}"})
 
     @classmethod
     @asynccontextmanager
@@ -121,7 +123,10 @@ class Trunx:
             "TRUNX_DEMO": "1",
             "TRUNX_LOG_JSON": "1",
         }
-        return bare | settings | {f"TRUNX_{name.upper()}": value for name, value in self._settings.items()}
+        for name, value in self._settings.items():
+            variable = name.upper() if name.upper() in _OF_VENDORS else f"TRUNX_{name.upper()}"
+            settings[variable] = value.replace("{http_port}", str(self._http_port))
+        return bare | settings
 
     async def start(self) -> None:
         """Starts it and returns when it is ready."""
@@ -269,11 +274,13 @@ class Trunx:
     async def _read(self, process: Process) -> None:
         assert process.stderr is not None
         while written := await process.stderr.readline():
-            sys.stderr.write(written.decode("utf-8", "replace"))  # pytest shows it with a failure
+            said = written.decode("utf-8", "replace")
+            secrecy.heard(said)
+            sys.stderr.write(said)  # pytest shows it with a failure
             try:
                 line = json.loads(written)
             except ValueError:
-                line = {"event": written.decode("utf-8", "replace").rstrip()}  # of another program's
+                line = {"event": said.rstrip()}  # of another program's
             await self._note(line)
         await self._note({"event": "exited", "code": await process.wait()})
 

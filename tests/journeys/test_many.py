@@ -65,7 +65,8 @@ async def write(scene: Scene, number: int) -> Story:
     did = scene.new_did()
     await scene.trunx.publish(f"many-{name}", did, nodes)
     presses = reason != "exhausted"
-    last = [("more", "key", second), ("end", "done", None)] if presses else [("more", "timeout", None)]
+    how = "failed" if reason == "transfer-unavailable" else "done"
+    last = [("more", "key", second), ("end", how, None)] if presses else [("more", "timeout", None)]
     return Story(
         did,
         scene.new_caller(),

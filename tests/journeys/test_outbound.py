@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from tests.journeys.listening import Shelf
 from tests.journeys.scene import Asterisks, Scene, opened
 from tests.journeys.server import Trunx, eventually, left
 from tests.peers.ami import Watch
+from tests.peers.asterisk import Asterisk
+from tests.peers.receiver import Receiver
 from trunx.adapters.store.account_limits import AccountLimits
 from trunx.adapters.store.database import Database
 from trunx.domain.gate import Capacity, Limits
@@ -25,16 +28,24 @@ _numbers = itertools.count()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def receiver() -> AsyncIterator[Receiver]:
+    """Who is told of all that happens: see `hears_of`."""
+    async with Receiver.open() as receiver:
+        yield receiver
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def shared_placing(
-    asterisks: Asterisks, tmp_path_factory: pytest.TempPathFactory
+    asterisks: Asterisks, receiver: Receiver, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Scene]:
-    """A server that can tell the pbx to dial."""
+    """A server that can tell the pbx to dial, and the receiver of everything."""
     pbx, _ = asterisks
-    settings = {"ami_url": pbx.ami_url, "trunk": "trunk", "trunk_calls_per_second": "50"}
+    settings = _settings(pbx, "trunk") | {"trunk_calls_per_second": "50"}
     async with opened(asterisks, tmp_path_factory.mktemp("placing"), **settings) as scene:
         async with Database.open(f"sqlite:///{scene.trunx.database}") as database:
             capacity = Capacity(per_second=50, at_once=50)
             await AccountLimits(database).put(scene.trunx.account, Limits(capacity=capacity))
+        await hears_of(receiver, scene.trunx)
         yield scene
 
 
@@ -44,6 +55,18 @@ async def placing(shared_placing: Scene) -> AsyncIterator[Scene]:
     await shared_placing.point()
     yield replace(shared_placing, shelf=Shelf(shared_placing.pbx, shared_placing.trunx.account))
     await shared_placing.no_channels()
+
+
+def _settings(pbx: Asterisk, trunk: str) -> dict[str, str]:
+    """Of a server that places calls, and may tell receivers on this machine of them."""
+    return {"ami_url": pbx.ami_url, "trunk": trunk, "webhook_private": "1"}
+
+
+async def hears_of(receiver: Receiver, trunx: Trunx) -> None:
+    """Has the receiver told of everything, with a signature that it checks."""
+    status, webhook = await trunx.ask("POST", "/api/webhooks", {"url": receiver.url})
+    assert status == 201, webhook
+    receiver.secret = webhook["secret"]
 
 
 def callee(kind: str) -> str:
@@ -83,10 +106,49 @@ async def has(trunx: Trunx, call: str, *statuses: str, within: float = 8.0) -> d
 
 async def story(trunx: Trunx, call: str) -> list[str]:
     """What the account was told of the call, in order."""
-    return [
-        event["type"].removeprefix("call.")
-        for event in (await trunx.get(f"/api/voice/{call}/events"))["events"]
-    ]
+    return [event["type"].removeprefix("call.") for event in await events(trunx, call)]
+
+
+async def events(trunx: Trunx, call: str) -> list[dict[str, Any]]:
+    """The same as the API shows it."""
+    listed: list[dict[str, Any]] = (await trunx.get(f"/api/voice/{call}/events"))["events"]
+    return listed
+
+
+async def received(receiver: Receiver, trunx: Trunx, call: str) -> list[dict[str, Any]]:
+    """The bodies of the call's webhooks as they came, each once: the same events, in the same order."""
+    listed = await events(trunx, call)
+
+    def bodies() -> list[dict[str, Any]]:
+        return [body for body in receiver.got if body["data"]["call"] == call]
+
+    await receiver.until(lambda: len(bodies()) >= len(listed))
+    assert bodies() == [
+        {"type": event["type"], "timestamp": event["at"], "data": event} for event in listed
+    ], call
+    numbers = [event["seq"] for event in listed]
+    assert numbers == sorted(set(numbers))
+    return bodies()
+
+
+async def tells(receiver: Receiver, trunx: Trunx, row: dict[str, Any], *states: str) -> None:
+    """Asserts that the receiver was told of these states, of this call, and of the end that its row has."""
+    bodies = await received(receiver, trunx, row["id"])
+    assert [body["type"] for body in bodies] == [f"call.{state}" for state in states]
+    about = {name: row[name] for name in ("callId", "direction", "from", "to", "provider", "metadata")}
+    for body in bodies:
+        assert body["data"]["account"] == trunx.account
+        assert about | body["data"]["data"] == body["data"]["data"]
+    end = bodies[-1]["data"]["data"]
+    assert (end["endReason"], end["duration"]) == (row["endReason"], row["duration"])
+    for cause in ("q850Cause", "sipCause"):
+        # A call that we have ended is told before Asterisk has named its cause.
+        assert end[cause] in (None, row.get(cause))
+    at = [row[f"{state}At"] for state in ("created", "ringing", "answered", "ended") if row[f"{state}At"]]
+    for body, moment in zip(bodies, at, strict=True):
+        # Whoever tells the same a millisecond earlier, after it was told, still makes the row more exact.
+        off = datetime.fromisoformat(body["timestamp"]) - datetime.fromisoformat(moment)
+        assert abs(off) < timedelta(seconds=0.1)
 
 
 def invites(watch: Watch, number: str) -> int:
@@ -94,11 +156,11 @@ def invites(watch: Watch, number: str) -> int:
     return sum(event["Exten"] == number for event in watch.seen)
 
 
-async def test_how_calls_end(placing: Scene) -> None:
-    """1. Ten calls are placed at once. 2. One callee is busy, one refuses, one does not exist, one network is
-    congested, one callee does not answer in time. 3. One hangs up after the answer, one is hung up on by the
-    API, one while it still rings, and one call has lasted as long as it may. 4. Each row says so, and each
-    account was told of each state once and in order. 5. Each number got one INVITE.
+async def test_how_calls_end(placing: Scene, receiver: Receiver) -> None:
+    """1. Nine calls are placed at once. 2. One callee is busy, one refuses, one does not exist, one network
+    is congested, one callee does not answer in time. 3. One hangs up after the answer, one is hung up on by
+    the API, one while it still rings, and one call has lasted as long as it may. 4. Each row says so, and the
+    account's webhook was told of each state once and in order. 5. Each number got one INVITE.
     """
     trunx, did = placing.trunx, await new_did(placing)
 
@@ -130,7 +192,7 @@ async def test_how_calls_end(placing: Scene) -> None:
         for (number, call), (_, told, reason, q850, sip) in zip(placed, cases, strict=True):
             row = await has(trunx, call, "completed", "failed")
             assert (row["endReason"], row["status"]) == (reason, told[-1]), row
-            assert await story(trunx, call) == told, reason
+            await tells(receiver, trunx, row, *told)
             assert (row["provider"], row["direction"], row["metadata"]) == ("trunk", "outbound", {})
 
             async def known(call: str = call, cause: int | None = q850) -> dict[str, Any] | None:
@@ -149,15 +211,24 @@ async def test_how_calls_end(placing: Scene) -> None:
 
 
 async def test_a_trunk_that_is_not_there(asterisks: Asterisks, tmp_path: Path) -> None:
-    """The request is accepted, the row says that nobody could be reached, and no channel stays."""
+    """The request is accepted, row and webhook say that nobody could be reached, and no channel stays."""
     pbx, _ = asterisks
-    for trunk, reason in (("dead", "unreachable"), ("unheard-of", "unreachable"), ("mute", "timeout")):
-        async with opened(asterisks, tmp_path / trunk, ami_url=pbx.ami_url, trunk=trunk) as scene:
+
+    async def fails(trunk: str, reason: str) -> None:
+        async with (
+            Receiver.open() as receiver,
+            opened(asterisks, tmp_path / trunk, **_settings(pbx, trunk)) as scene,
+        ):
+            await hears_of(receiver, scene.trunx)
             call = await place(scene.trunx, await new_did(scene), callee("62"), timeout=2)
-            row = await has(scene.trunx, call, "failed")
+            row = await has(scene.trunx, call, "failed", within=15)
             assert (row["endReason"], row["provider"], row["answeredAt"]) == (reason, trunk, None)
-            assert await story(scene.trunx, call) == ["initiated", "failed"]
+            await tells(receiver, scene.trunx, row, "initiated", "failed")
             await scene.no_channels()
+
+    async with asyncio.TaskGroup() as group:
+        for trunk, reason in (("dead", "unreachable"), ("unheard-of", "unreachable"), ("mute", "timeout")):
+            group.create_task(fails(trunk, reason))
 
 
 async def test_what_a_callee_is_served(placing: Scene) -> None:

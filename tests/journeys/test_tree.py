@@ -54,7 +54,7 @@ async def test_one_one_is_transferred(scene: Scene) -> None:
     assert left(steps) == [
         ("welcome", "key", "1"),
         ("has_business", "key", "1"),
-        ("transfer_ai", "done", None),
+        ("transfer_ai", "failed", None),
     ]
     assert steps[0]["promptMs"] == pytest.approx(1000 * first_key, abs=150)
     assets = {audio["name"]: audio for audio in (await scene.trunx.get("/audio"))["audio"]}

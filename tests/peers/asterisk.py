@@ -45,7 +45,7 @@ app_verbose app_record app_exec app_system app_originate app_userevent app_dtmfs
 app_waitforsilence app_channelredirect app_softhangup app_bridgewait app_while app_milliwatt func_callerid
 func_channel func_cut func_db func_dialplan func_env func_global func_groupcount func_hangupcause func_logic
 func_math func_pjsip_endpoint func_strings func_timeout func_uri func_rand func_periodic_hook func_volume
-func_talkdetect func_sprintf func_base64 func_module func_version
+func_talkdetect func_sprintf func_base64 func_module func_version app_directed_pickup app_playtones
 """
 
 # Runs in a fresh mount namespace, as root: $1 root folder, $2 instance folder, then Asterisk's command line.
@@ -275,7 +275,14 @@ def configure(asterisk: Asterisk, *, peer: str, peer_sip: int, context: str, opt
     asterisk.write("rtp.conf", f"[general]\nrtpstart = {ports.rtp.start}\nrtpend = {ports.rtp.stop - 1}\n")
     asterisk.write("cdr.conf", "[general]\nenable = no\n")
     asterisk.write("musiconhold.conf", f"[default]\nmode = files\ndirectory = {asterisk.sounds / 'en'}\n")
-    for name in ("acl", "amd", "cel", "features", "indications", "pjproject", "udptl"):
+    # As Asterisk's own sample has it, but that it rings without a pause: silence is then silence.
+    asterisk.write(
+        "indications.conf",
+        "[general]\ncountry = us\n[us]\ndescription = us\nringcadence = 2000,4000\n"
+        "dial = 350+440\nring = 440+480\n"
+        "busy = 480+620/500,0/500\ncongestion = 480+620/250,0/250\n",
+    )
+    for name in ("acl", "amd", "cel", "features", "pjproject", "udptl"):
         asterisk.write(f"{name}.conf", "[general]\n")  # defaults; without the file each complains in the log
     asterisk.write(
         "manager.conf",

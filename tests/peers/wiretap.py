@@ -43,7 +43,7 @@ class Wiretap:
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, 0)
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 64 << 20)
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        _attach_filter(self._socket, ports)
+        attach_filter(self._socket, ports)
         self._socket.bind(("lo", 0x0800))
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self.take)
@@ -93,7 +93,7 @@ def played(packets: list[Packet], since: float, until: float) -> Audio:
     return audio
 
 
-def _attach_filter(tap: socket.socket, ports: range) -> None:
+def attach_filter(tap: socket.socket, ports: range) -> None:
     """Has the kernel keep all but incoming UDP to those ports from us (linux/filter.h, classic BPF)."""
     load_word, load_half, load_byte, equal, at_least, answer = 0x20, 0x28, 0x30, 0x15, 0x35, 0x06
     packet_type = 0xFFFFF000 + 4  # SKF_AD_OFF + SKF_AD_PKTTYPE

@@ -19,83 +19,12 @@ from typing import Any, Literal
 
 from tests.peers.ami import Ami, AmiError
 from tests.peers.asterisk import AMI_SECRET, AMI_USER, Asterisk, Ports, configure, find_root
+from tests.peers.callees import CALLEES, CALLERS, ENDPOINTS
 from tests.peers.hearing import FRAME, RATE, Audio, find
 from tests.peers.wiretap import Wiretap, played
 
 Keys = Iterable[tuple[float, str]] | Callable[["LiveCall"], Awaitable[object]]
 """What a caller presses: (seconds after the answer, keys) in order of time; or a script, given the call."""
-
-_CALLERS = """
-[caller]
-exten => answered,1,UserEvent(Answered,Rtp: ${CHANNEL(rtp,src)})
- same => n,Wait(7200)
-
-[callees]
-"""
-CALLEES = """
-exten => _[+0-9]!,1,Answer()
- same => n,Wait(7200)
-exten => _+141555504XX,1,Hangup(1)
-exten => _+141555517XX,1,Hangup(17)
-exten => _+141555519XX,1,Ringing()
- same => n,Wait(7200)
-exten => _+141555521XX,1,Hangup(21)
-exten => _+141555534XX,1,Hangup(34)
-exten => _+141555560XX,1,Ringing()
- same => n,Wait(0.3)
- same => n,Answer()
- same => n,Wait(1)
- same => n,Hangup(16)
-exten => _+141555561XX,1,Answer()
- same => n,Playback(hello-world)
- same => n,Wait(7200)
-exten => _+141555562XX,1,Ringing()
- same => n,Wait(0.3)
- same => n,Answer()
- same => n,Read(PRESSED,,4,,1,20)
- same => n,UserEvent(Pressed,Keys: ${PRESSED},Number: ${EXTEN})
- same => n,Wait(7200)
-exten => _+141555563XX,1,Answer()
- same => n,Wait(2)
- same => n,SendDTMF(1)
- same => n,Wait(7200)
-exten => _+141555564XX,1,Ringing()
- same => n,Wait(2)
- same => n,Answer()
- same => n,Wait(7200)
-"""
-"""What becomes of calls from the pbx, unless a test says otherwise, by the number they are for.
-
-They are answered, with silence. Of the numbers +1415555nnxx: 04 does not exist, 17 is busy, 19 rings for
-ever, 21 refuses, 34 is congested, 60 rings and hangs up a second after it has answered, 61 says a word, 62
-rings, answers and tells what keys it hears (UserEvent `Pressed`), 63 presses 1 after two seconds,
-64 rings for two seconds.
-"""
-
-
-# Nobody listens on the discard port.
-_DEAD = """
-[mute]
-type = endpoint
-context = trunx-inbound
-disallow = all
-allow = ulaw
-aors = mute
-[mute]
-type = aor
-contact = sip:127.0.0.1:9
-[dead]
-type = endpoint
-context = trunx-inbound
-disallow = all
-allow = ulaw
-aors = dead
-[dead]
-type = aor
-contact = sip:127.0.0.1:9
-qualify_frequency = 1
-qualify_timeout = 0.5
-"""
 
 
 @dataclass(frozen=True)
@@ -167,6 +96,12 @@ class LiveCall:
                     await asyncio.sleep(gap)
                 # The response comes when the tone is over.
                 await keypad.action("PlayDTMF", Channel=self.id, Digit=key, Duration=str(round(tone * 1000)))
+
+    async def say(self, sound: str) -> None:
+        """The caller begins to say one of the core sounds."""
+        ami = self._world.ami
+        await ami.action("Setvar", Channel=self.id, Variable="SAYS", Value=sound)
+        await ami.action("Redirect", Channel=self.id, Context="caller", Exten="says", Priority="1")
 
     async def hangup(self) -> None:
         """The caller hangs up; nothing happens when the call is already over."""
@@ -383,9 +318,9 @@ async def pbx_and_world(dialplan: str, callees: str = CALLEES) -> AsyncIterator[
         configure(
             world, peer="pbx", peer_sip=pbx_ports.sip, context="callees", options="transmit_silence = yes"
         )
-        pbx.write("pjsip.conf", (pbx.folder / "etc" / "pjsip.conf").read_text("utf-8") + _DEAD)
+        pbx.write("pjsip.conf", (pbx.folder / "etc" / "pjsip.conf").read_text("utf-8") + ENDPOINTS)
         await pbx.dialplan(dialplan)
-        await world.dialplan(_CALLERS + callees)
+        await world.dialplan(CALLERS + callees)
         try:
             await asyncio.gather(pbx.start(), world.start())
             yield pbx, world

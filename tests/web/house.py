@@ -15,19 +15,23 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from tests import secrecy
 from tests.peers.ami_stub import AmiStub, ami_stub
 from tests.peers.elevenlabs import KEY
 from tests.peers.names import Names
+from tests.peers.ultravox import UltravoxPeer
 from trunx.adapters.ami.ami import Ami
 from trunx.adapters.cache.leases import Leases
 from trunx.adapters.cache.news import News
 from trunx.adapters.cache.published import Published
 from trunx.adapters.cache.redis import RedisServer
+from trunx.adapters.cache.talk_places import TalkPlaces
 from trunx.adapters.cache.valkey import open_valkey
 from trunx.adapters.hosts.sound_folder import SoundFolder
 from trunx.adapters.hosts.staging import Staging
 from trunx.adapters.internet.post import Post
 from trunx.adapters.store.accounts import Accounts
+from trunx.adapters.store.agents import Agents
 from trunx.adapters.store.audios import Audios
 from trunx.adapters.store.calls import Calls
 from trunx.adapters.store.database import Database
@@ -36,31 +40,48 @@ from trunx.adapters.store.dids import Dids
 from trunx.adapters.store.idempotency import IdempotencyKeys
 from trunx.adapters.store.ivr_lines import IvrLines
 from trunx.adapters.store.ivrs import Ivrs
+from trunx.adapters.store.knowledge import KnowledgeBases
+from trunx.adapters.store.left_overs import LeftOvers as LeftOverRows
 from trunx.adapters.store.log import Log
 from trunx.adapters.store.recorder import Recorder
 from trunx.adapters.store.recordings import Recordings as RecordingRows
 from trunx.adapters.store.recordings import Secrets
+from trunx.adapters.store.standings import Standings
 from trunx.adapters.store.suppressions import Suppressions
+from trunx.adapters.store.talks import Talks
+from trunx.adapters.store.tools import Tools as ToolRows
 from trunx.adapters.store.webhooks import Webhooks
 from trunx.adapters.studio.studio import Studio
+from trunx.adapters.ultravox.agents import UltravoxAgents
+from trunx.adapters.ultravox.calls import UltravoxCalls
+from trunx.adapters.ultravox.client import Client as UltravoxClient
+from trunx.adapters.ultravox.client import Deadlines as UltravoxDeadlines
+from trunx.adapters.ultravox.reach import SipReach
 from trunx.adapters.voices.elevenlabs import Deadlines, ElevenLabs
 from trunx.adapters.voices.local import LocalVoice
 from trunx.domain.account import new_secret
 from trunx.domain.gate import Capacity
+from trunx.engine.agents import Roster
 from trunx.engine.gatekeeper import Gatekeeper, Trunk
 from trunx.engine.incoming import Incoming
+from trunx.engine.knowledge import Bookshelf
+from trunx.engine.left_overs import LeftOvers
 from trunx.engine.library import Library
 from trunx.engine.outbound import Outbound
+from trunx.engine.picking import Picking
 from trunx.engine.ports import Switch, Voices
 from trunx.engine.recordings import Recordings
 from trunx.engine.settling import Settling
+from trunx.engine.talk_truth import TalkTruth
+from trunx.engine.tools import Tools
 from trunx.web.application import create_application
-from trunx.web.ports import Ports
+from trunx.web.ports import Ai, Ports
 from trunx.web.uploads import Limits
 
 PUBLIC_URL = "https://trunx.example.com"
 UPLOADS = Limits(2_000_000, 10)
 HURRIED = Deadlines(speech=2.0, silence=0.4, voices=1.0, backoff=0.01)
+REACH = SipReach("pbx.example.com:5060;transport=udp", secrecy.SIP_USER, secrecy.SIP_PASSWORD)
 NAMES = {"example.com": ["93.184.215.14"], "inside.example.com": ["93.184.215.14", "10.0.0.1"]}
 T = TypeVar("T")
 JSON = "application/json"
@@ -161,6 +182,8 @@ class House:
     accounts: Accounts
     folder: Path
     asterisk: AmiStub
+    ultravox: UltravoxPeer
+    vendor: UltravoxCalls
 
     @property
     def incoming(self) -> list[Path]:
@@ -248,12 +271,47 @@ def recordings(database: Database, folder: Path) -> Recordings:
     )
 
 
-def placing(database: Database, cache: RedisServer, switch: Switch | None) -> Outbound:
+def placing(
+    database: Database, cache: RedisServer, switch: Switch | None, picking: Picking | None = None
+) -> Outbound:
     """What places calls; nobody hears what becomes of them."""
     dials = Dials(database, server="web-tests")
     gate = Gatekeeper(dials, Leases(cache), Trunk("carrier", Capacity(per_second=1_000, at_once=1_000)))
-    settling = Settling(dials, gate)
-    return Outbound(dials=dials, gate=gate, settling=settling, lines=IvrLines(database), switch=switch)
+    settling = Settling(dials, gate, Recorder(database, server="web-tests"))
+    return Outbound(
+        dials=dials,
+        gate=gate,
+        settling=settling,
+        lines=IvrLines(database),
+        switch=switch,
+        picking=picking or Picking(Standings(database)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Agency:
+    """All that is about AI agents, at a vendor of its own. Nobody looks after talks but a test that does."""
+
+    peer: UltravoxPeer
+    vendor: UltravoxCalls
+    ports: dict[str, Any]
+
+
+@asynccontextmanager
+async def agency(database: Database, cache: RedisServer) -> AsyncIterator[Agency]:
+    async with (
+        UltravoxPeer.running() as peer,
+        UltravoxClient.open(peer.key, peer.url, deadlines=UltravoxDeadlines(backoff=0.01)) as client,
+    ):
+        vendor, calls = UltravoxAgents(client), UltravoxCalls(client, REACH)
+        left_overs = LeftOvers(LeftOverRows(database), vendor)
+        tools = Tools(ToolRows(database), vendor, left_overs)
+        knowledge = Bookshelf(KnowledgeBases(database), vendor, left_overs)
+        roster = Roster(Agents(database), vendor, left_overs, tools=tools, knowledge=knowledge)
+        talks = Talks(database)
+        truth = TalkTruth(talks=talks, calls=Calls(database), vendor=calls, places=TalkPlaces(cache, 5))
+        door = Ai(off=None, talks=talks, truth=truth, secrets=secrecy.WEBHOOK_SECRETS)
+        yield Agency(peer, calls, {"ai": door, "agents": roster, "tools": tools, "knowledge": knowledge})
 
 
 @asynccontextmanager
@@ -286,13 +344,17 @@ async def open_house(
         ) as library,
         ami_stub() as asterisk,
         Ami(asterisk.url) as switch,
+        agency(database, valkey) as ai,
         aiohttp.ClientSession() as session,
     ):
         await switch.wait_connected(5)
-        outbound = placing(database, valkey, switch)
+        picking = Picking(Standings(database))
+        outbound = placing(database, valkey, switch, picking)
         ports = Ports(
             **stores(database),
+            **ai.ports,
             outbound=outbound,
+            picking=picking,
             log=Log(database, news),
             post=post,
             recordings=recordings(database, folder / "recordings"),
@@ -312,8 +374,12 @@ async def open_house(
         try:
             async with serving(create_application(ports)) as url:
                 accounts = Accounts(database)
-                yield House(url, ports, lines, recorder, sounds, session, accounts, folder, asterisk)
+                yield House(
+                    *(url, ports, lines, recorder, sounds, session, accounts, folder, asterisk),
+                    *(ai.peer, ai.vendor),
+                )
         finally:
             healing.cancel()
             await asyncio.gather(healing, return_exceptions=True)
             await outbound.close()
+            await picking.close()

@@ -9,6 +9,13 @@ from schemathesis import Case, GenerationMode, HookContext
 
 from tests.web.tones import wav
 
+EXITS = (
+    *("timeout_node", "exhausted_node"),
+    *("on_busy", "on_no_answer", "on_failed", "fail_node", "return_node"),
+)
+OF_PERSONS = ("to", "timeout", "on_busy", "on_no_answer", "on_failed")
+OF_AGENTS = ("agent", "zero_out")
+RESERVED = {"requestId", "callId"}
 TREE: dict[str, Any] = {"id": "made-to-be-spoken", "nodes": {"bye": {"action": "hangup"}}}
 
 # The plan of the world's numbers is no regular expression; these are some that it holds.
@@ -30,6 +37,7 @@ def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any])
     if case.query:
         case.query.pop("cursor", None)
     _tell_events(case)
+    _tell_agents(case)
     # An Idempotency-Key is valid once: with another body it is refused.
     if case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = uuid.uuid4().hex
@@ -42,9 +50,7 @@ def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any])
         case.path_parameters = {"id": TREE["id"]}
         case.body["node"] = next(iter(TREE["nodes"]))
     if case.path == "/api/voice" and isinstance(case.body, dict):
-        # AI calls are to come, and of IVRs the account has one.
-        for name in ("systemPrompt", "model", "voice", "tools", "firstSpeaker", "temperature", "ivr"):
-            case.body.pop(name, None)
+        _say_who_talks(case.body)
     if case.path in {"/ivr", "/ivr/{id}"} and isinstance(case.body, dict):
         # The id of an IVR may be repeated in a change of it, not changed.
         if case.method == "PATCH":
@@ -64,19 +70,66 @@ def _tell_events(case: Case[Any]) -> None:
             case.body["from"] = case.body["to"] = int(str(case.body["from"]).partition(".")[0])
 
 
+def _tell_agents(case: Case[Any]) -> None:
+    if not isinstance(case.body, dict):
+        return
+    if case.path.startswith("/api/voice/agents"):
+        # Which voices there are is Ultravox' to know; which tools and knowledge, the account's.
+        for name in ("voice", "tool_ids", "knowledge_ids"):
+            case.body.pop(name, None)
+    if "/tools" in case.path:
+        _mend_parameters(case.body)
+
+
+def _mend_parameters(tool: dict[str, Any]) -> None:
+    """A parameter of the path must stand in the address, and what JSON Schema is, no schema says here."""
+    for parameter in tool.get("dynamicParameters") or ():
+        parameter["schema"] = {"type": "string"}
+        if parameter.get("location") == "PARAMETER_LOCATION_PATH":
+            del parameter["location"]
+
+
+def _say_who_talks(call: dict[str, Any]) -> None:
+    """Which fields go together no schema says. Of IVRs the account has one."""
+    call.pop("ivr", None)
+    if call.get("systemPrompt") is None:
+        for name in ("model", "voice", "tools", "firstSpeaker", "temperature"):
+            call.pop(name, None)
+        return
+    call.pop("hold", None)
+    for name in list(call.get("metadata", ())):
+        if name in RESERVED or name.startswith("ultravox."):
+            del call["metadata"][name]
+    for number, tool in enumerate(call.get("tools") or ()):
+        tool["modelToolName"] = f"tool{number}"
+        tool["http"] = tool.get("http") or {"baseUrlPattern": "https://example.com/tool"}
+        _mend_parameters(tool)
+
+
+def _say_who_is_called(transfer: dict[str, Any]) -> None:
+    """Whom a transfer calls decides what else it can say."""
+    for name in OF_AGENTS if transfer.get("to") is not None else OF_PERSONS:
+        transfer.pop(name, None)
+    if "timeout" in transfer:
+        transfer["timeout"] = int(transfer["timeout"])
+
+
 def _aim(document: dict[str, Any]) -> None:
     """The targets in a tree are names of its own nodes, and a change does not remove what others aim at."""
     nodes = {name: node for name, node in (document.get("nodes") or {}).items() if node is not None}
     some = next(iter(nodes), None)
     for node in nodes.values():
-        for name in ("timeout_node", "exhausted_node"):
+        for name in EXITS:
             if node.get(name) is not None:
                 node[name] = some
-        for key in node.get("gather", ()):
-            node["gather"][key] = some
+        for where in ("gather", "zero_out"):
+            for key in node.get(where) or ():
+                node[where][key] = some
         # To JSON Schema 3.0 is an integer; a tree is read more strictly.
         if "attempts" in node:
             node["attempts"] = int(node["attempts"])
+        if node.get("action") == "transfer":
+            _say_who_is_called(node)
     if nodes:
         document["nodes"] = nodes
     else:

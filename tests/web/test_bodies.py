@@ -21,10 +21,13 @@ async def test_what_is_no_json_is_refused(ada: Client, body: str | bytes) -> Non
     assert (got.status, got.code) == (400, "invalid-json")
 
 
-@pytest.mark.parametrize("body", ['{"id": "\\ud800"}', '{"a": 1, "a": 1}', '{"timeout": 1e999}'])
-async def test_json_that_cannot_be_kept_is_refused(ada: Client, body: str) -> None:
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [('{"id": "\\ud800"}', "/id"), ('{"a": 1, "a": 1}', ""), ('{"nodes": [{"a": 1e999}]}', "/nodes/0/a")],
+)
+async def test_json_that_cannot_be_kept_is_refused(ada: Client, body: str, pointer: str) -> None:
     got = await ada.post("/ivr", body)
-    assert (got.status, got.code, got.pointers) == (422, "invalid-body", [""])
+    assert (got.status, got.code, got.pointers) == (422, "invalid-body", [pointer])
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "", "nonsense"])

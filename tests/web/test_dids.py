@@ -17,6 +17,7 @@ async def test_a_did_is_registered_shown_changed_and_given_up(house: House, ada:
         "ivr": None,
         "label": "Front desk",
         "createdAt": got.body["createdAt"],
+        "agent": None,
     }
     assert (await ada.get(f"/dids/{did}")).body == got.body
     line = await house.lines.find(did)

@@ -5,14 +5,17 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
 import pytest
+from sqlalchemy import update
 
 from tests.web.house import Client, House, serving
 from trunx.adapters.store.log import append
+from trunx.adapters.store.purge import Purge
+from trunx.adapters.store.tables import events, now
 from trunx.domain.call import Event, new_call_id
 from trunx.web.application import create_application
 
@@ -90,6 +93,23 @@ async def test_who_was_cut_off_misses_nothing(house: House, ada: Client) -> None
     async with listening(ada, last_id="999999") as stream:
         await tell(house, ada, "call.completed")
         assert (await stream.next())["seq"] == 6
+
+
+async def test_who_was_away_for_longer_than_events_are_kept_is_told_so(house: House, ada: Client) -> None:
+    database = house.recorder._database
+    await tell(house, ada, *["call.answered"] * 4)
+    async with database.writing() as connection:
+        old = update(events).where(events.c.account == ada.account, events.c.seq < 4)
+        await connection.execute(old.values(at=now() - timedelta(days=31)))
+    await Purge(database, timedelta(days=30)).once()
+
+    for query, headers in (("?after=2", {}), ("?follow=false", {"Last_Event_ID": "1"})):
+        got = await ada.ask("GET", f"/api/events{query}", **headers)
+        assert (got.status, got.code) == (410, "events-gone")
+        assert "up to 3" in got.body["detail"]
+    for last_id, query in (("3", ""), ("0", ""), ("", "?after=0")):
+        async with listening(ada, query, last_id) as stream:
+            assert (await stream.next())["seq"] == 4
 
 
 async def test_only_some_types_and_no_further_than_now(house: House, ada: Client) -> None:

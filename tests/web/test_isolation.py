@@ -1,5 +1,7 @@
 """No account sees or touches what another one owns, whatever it asks for."""
 
+from typing import Any
+
 import pytest
 
 from tests.web.house import Client, House, audio_form, new_did
@@ -19,10 +21,22 @@ BODIES = {
     ("PATCH", "/dids/{did}"): {"label": "mine"},
     ("PATCH", "/api/webhooks/{id}"): {"label": "mine"},
     ("POST", "/api/webhooks/{id}/redeliver"): {"from": 1, "to": 1},
+    ("PATCH", "/api/voice/agents/{id}"): {"name": "mine"},
+    ("POST", "/api/voice/agents/{id}/call"): {"to": "+14155552671"},
+    ("PATCH", "/api/voice/tools/{id}"): {"description": "mine"},
+    ("PATCH", "/api/voice/knowledge/{id}"): {"name": "mine"},
+    ("POST", "/api/voice/knowledge/{id}/sources"): {"url": "https://example.com/"},
 }
 HOOK = {"url": "https://example.com/hook"}
-# Everybody's; and a stream, which has tests of its own.
-ELSEWHERE = {"/audio/voices", "/api/events"}
+AGENT = {"name": "Sarah", "prompt": "You are friendly."}
+TOOL = {
+    "modelToolName": "lookUp",
+    "description": "Looks up.",
+    "http": {"baseUrlPattern": "https://example.com/"},
+}
+BOOK = {"name": "Hours"}
+# Everybody's; and a stream and a question, which have tests of their own.
+ELSEWHERE = {"/audio/voices", "/api/events", "/dids/pick"}
 
 
 @pytest.mark.parametrize(
@@ -45,16 +59,21 @@ async def test_another_account_s_things_do_not_exist(
     names = {"/ivr": "menu", "/audio": audio, "/dids": did, "/suppression": number, "/api/voice": one.id}
     names["/api/webhooks"] = hook
     names["/api/recordings"] = (await recorded(house, bob)).id
-    root = next(prefix for prefix in names if operation.path.startswith(prefix))
+    for kind, new in (("agents", AGENT), ("tools", TOOL), ("knowledge", BOOK)):
+        names[f"/api/voice/{kind}"] = (await bob.post(f"/api/voice/{kind}", new)).body["id"]
+    root = max((prefix for prefix in names if operation.path.startswith(prefix)), key=len)
     path = operation.path.format(id=names[root], did=did, number=number, delivery=1)
 
     if operation.path != path:
         thing = path.removesuffix("/assign").removesuffix("/audio")
-        if root == "/api/webhooks" and operation.method == "POST":
-            thing = f"{root}/{hook}"
+        if root.startswith("/api/") and root != "/api/voice" and operation.method == "POST":
+            thing = f"{root}/{names[root]}"
         before = await bob.get(thing)
         assert before.status == 200
-        got = await ada.ask(operation.method, path, BODIES.get((operation.method, operation.path)))
+        body: Any = BODIES.get((operation.method, operation.path))
+        if path.endswith("/upload"):
+            body = audio_form(b"x", "x.txt")
+        got = await ada.ask(operation.method, path, body)
         assert got.status == 404
         assert got.code == operation.absent.code
         after = await bob.get(thing)
@@ -75,6 +94,9 @@ async def test_another_account_s_things_do_not_exist(
             "/dids": {"did": new_did()},
             "/suppression": {"number": number},
             "/api/webhooks": HOOK,
+            "/api/voice/agents": AGENT,
+            "/api/voice/tools": TOOL,
+            "/api/voice/knowledge": BOOK,
         }
         assert (await ada.post(path, bodies[path])).status in (200, 201)
         assert (await bob.get(root)).body["count"] == 1

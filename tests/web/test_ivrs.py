@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from tests.web.house import Client, House, new_did, open_house
+from trunx.adapters.store.account_limits import AccountLimits
+from trunx.adapters.store.database import Database
+from trunx.domain.gate import Limits
 from trunx.domain.sound import sound_name
 
 CREATE = """{
@@ -27,6 +30,7 @@ CREATE = """{
 }
 }"""
 NODES = json.loads(CREATE)["nodes"]
+PERSON = "+14155552671"
 
 
 async def test_the_contract_s_tree_is_created_as_it_is_printed(ada: Client) -> None:
@@ -61,6 +65,29 @@ async def test_missing_audio_is_a_warning_until_it_exists(house: House, ada: Cli
     for audio in ("welcome.wav", "business_check.wav", "not_qualified.wav"):
         await house.sounds.stage(sound_name(ada.account, audio), ".ulaw", b"\xff" * 8000)
     assert (await ada.get("/ivr/qualify-business")).body["warnings"] == []
+
+
+async def test_transfers_that_reach_nobody_are_warned_of(house: House, ada: Client) -> None:
+    nodes = {
+        "desk": {"action": "transfer", "to": "sip:desk@pbx.example.com", "fail_node": "agent"},
+        "agent": {
+            "action": "transfer",
+            "agent": "a1b2c3d4-e5f6-7890-abcd-ef1234567890",
+            "fail_node": "person",
+        },
+        "person": {"action": "transfer", "to": PERSON},
+    }
+    got = await ada.post("/ivr", {"id": "practice", "nodes": nodes})
+    assert (got.status, got.body["nodes"]) == (201, nodes)
+    assert [(warning["code"], warning["node"]) for warning in got.body["warnings"]] == [
+        ("sip-uri-not-allowed", "desk"),
+        ("agent-missing", "agent"),
+    ]
+    listed = Limits(sip_uris=frozenset({"sip:desk@pbx.example.com"}))
+    async with Database.open(f"sqlite:///{house.folder}/trunx.db") as database:
+        await AccountLimits(database).put(ada.account, listed)
+    got = await ada.get("/ivr/practice")
+    assert [warning["code"] for warning in got.body["warnings"]] == ["agent-missing"]
 
 
 async def test_a_taken_id_is_refused(ada: Client) -> None:
@@ -191,6 +218,21 @@ HANGUP: dict[str, Any] = {"action": "hangup"}
             ["/nodes/a/gather/1", "/nodes/a/timeout_node"],
         ),
         ({"id": "x", "nodes": {"a": HANGUP}, "start": "b"}, "invalid-tree", ["/start"]),
+        (
+            {"id": "x", "nodes": {"a": {"action": "transfer", "to": "sip:a@b.example,60,g"}}},
+            "invalid-body",
+            ["/nodes/a/to"],
+        ),
+        (
+            {"id": "x", "nodes": {"a": {"action": "transfer", "to": PERSON, "agent": "a1", "on_busy": "b"}}},
+            "invalid-tree",
+            ["/nodes/a/on_busy", "/nodes/a/agent"],
+        ),
+        (
+            {"id": "x", "nodes": {"a": {"action": "transfer", "timeout": 20, "zero_out": {"0": "b"}}}},
+            "invalid-tree",
+            ["/nodes/a/zero_out/0", "/nodes/a/timeout"],
+        ),
         ({"id": "x", "nodes": {f"n{n}": HANGUP for n in range(1001)}}, "invalid-body", ["/nodes"]),
         (
             {"id": "x", "nodes": {f"{n:064}": {**HANGUP, "audio": "é" * 128} for n in range(1000)}},

@@ -6,6 +6,8 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.web.house import Client, House
 from tests.web.schemathesis_hooks import TREE
 from tests.web.test_calls import call
@@ -25,7 +27,8 @@ async def test_every_route_is_described(house: House, stranger: Client) -> None:
         for route in create_application(house.ports).router.routes()
         if route.resource is not None and route.method != "HEAD"
     }
-    assert served - described == {("GET", "/"), ("GET", "/docs"), ("GET", "/openapi.json")}
+    ours = {("GET", "/"), ("GET", "/docs"), ("GET", "/openapi.json")}
+    assert served - described == ours | {("POST", "/hooks/ultravox")}  # for Ultravox alone
     assert described <= served
 
 
@@ -49,6 +52,7 @@ async def test_every_code_is_explained_once(stranger: Client) -> None:
                     assert kinds[code]["status"] == int(status)
 
 
+@pytest.mark.timeout(300)
 async def test_schemathesis_finds_nothing(house: House, ada: Client, tmp_path: Path) -> None:
     house.recorder.call(call(ada.account, 0))
     await house.recorder.flush()

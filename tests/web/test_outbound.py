@@ -4,7 +4,9 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime, time
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
@@ -16,8 +18,9 @@ from tests.web.house import Client, House, new_did, placing, serving
 from trunx.adapters.cache.valkey import open_valkey
 from trunx.adapters.store.account_limits import AccountLimits
 from trunx.adapters.store.database import Database
-from trunx.domain.gate import Capacity, Limits
+from trunx.domain.gate import Capacity, Hours, Limits
 from trunx.web.application import create_application
+from trunx.web.outbound import REFUSALS
 
 TO = "+14155552671"
 
@@ -216,6 +219,53 @@ async def test_what_the_gate_refuses(house: House, bea: Client) -> None:
     assert (await bea.get("/api/voice")).body["count"] == 0
 
 
+async def test_what_depends_on_the_time_and_on_the_numbering_plan(house: House, bea: Client) -> None:
+    did = await owned(bea)
+    there = datetime.now(ZoneInfo("America/Los_Angeles"))
+    night = Hours(time(3), time(4)) if there.hour >= 12 else Hours(time(22), time(23))
+    await limit(house, bea, Limits(hours=night))
+    got = await bea.post("/api/voice", {"from": did, "to": TO})
+    assert (got.status, got.code, got.body["rule"]) == (403, "outside-hours", "hours")
+    seen = await bea.post("/api/voice/preview", {"from": did, "to": TO})
+    assert (seen.body["allowed"], seen.body["code"]) == (False, "outside-hours")
+    assert "America/Los_Angeles" in str(seen.body)
+
+    await limit(house, bea, Limits())
+    got = await bea.post("/api/voice", {"from": did, "to": "+14151552671"})
+    assert (got.status, got.code, got.body["rule"]) == (403, "number-invalid", "number")
+
+    await limit(house, bea, Limits(capacity=Capacity(per_second=1, at_once=50)))
+    assert (await bea.post("/api/voice", {"from": did, "to": TO})).status == 201
+    got = await bea.post("/api/voice", {"from": did, "to": TO})
+    assert (got.status, got.code, got.body["rule"]) == (429, "too-many-calls-per-second", "capacity")
+    assert got.headers["Retry-After"] in ("1", "2")
+
+
+async def test_what_is_counted(bea: Client) -> None:
+    async def counted() -> list[float]:
+        text = (await bea.get("/metrics")).body
+        names = (
+            "trunx_placed_calls_total",
+            'trunx_placed_calls_refused_total{code="suppressed"}',
+            'trunx_placed_calls_ended_total{reason="canceled"}',
+        )
+        lines = dict(line.rsplit(" ", 1) for line in text.splitlines())
+        return [float(lines.get(name, 0)) for name in names]
+
+    did, before = await owned(bea), await counted()
+    call = (await bea.post("/api/voice", {"from": did, "to": TO})).body["id"]
+    await bea.delete(f"/api/voice/{call}")
+    await bea.post("/suppression", {"number": TO})
+    assert (await bea.post("/api/voice", {"from": did, "to": TO})).status == 403
+    assert await counted() == [count + 1 for count in before]
+
+
+def test_every_code_of_the_gate_is_asked_for_here() -> None:
+    """In this file, with its status."""
+    asked = Path(__file__).read_text("utf-8")
+    assert [code for code in REFUSALS if f'"{code}"' not in asked] == []
+
+
 async def test_how_much_an_account_may_dial(house: House, bea: Client) -> None:
     did = await owned(bea)
     await limit(
@@ -284,22 +334,6 @@ async def test_where_no_calls_are_placed(house: House, bea: Client, tmp_path: Pa
             client = Client(house.session, url, bea.account, bea.secret)
             got = await client.post("/api/voice", {"from": await owned(bea), "to": TO})
             assert (got.status, got.code) == (503, "ami-off")
-
-
-@pytest.mark.parametrize(
-    "field",
-    [
-        {"systemPrompt": "Be kind."},
-        {"model": "m"},
-        {"voice": "Mark"},
-        {"tools": []},
-        {"firstSpeaker": "user"},
-        {"temperature": 0.7},
-    ],
-)
-async def test_ai_calls_are_for_later(bea: Client, field: dict[str, object]) -> None:
-    got = await bea.post("/api/voice", {"from": "+19495550001", "to": TO, **field})
-    assert (got.status, got.code) == (422, "agents-not-available")
 
 
 async def test_an_ivr_that_is_not_there(house: House, bea: Client) -> None:

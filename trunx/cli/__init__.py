@@ -180,6 +180,13 @@ def _accounts_limits(
         str | None,
         typer.Option(metavar="TIMES", help="When telephones may ring, there: 08:00-21:00, or `any`."),
     ] = None,
+    sip_uri: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URIS",
+            help="Whom transfer nodes may call by SIP: sip:desk@host and sip:*@host by comma, or `none`.",
+        ),
+    ] = None,
     per_second: Annotated[int | None, typer.Option(min=1, help="Calls that it may dial in a second.")] = None,
     at_once: Annotated[int | None, typer.Option(min=1, help="Calls that it may have at once.")] = None,
     for_inbound: Annotated[
@@ -191,7 +198,7 @@ def _accounts_limits(
 
     capacity = {"per_second": per_second, "at_once": at_once, "for_inbound": for_inbound}
     numbers = {"attempts_per_day": attempts, **capacity}
-    accounts.limits(account, countries=countries, hours=hours, numbers=numbers)
+    accounts.limits(account, countries=countries, hours=hours, sip_uris=sip_uri, numbers=numbers)
 
 
 @ivr_app.command("check")

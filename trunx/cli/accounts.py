@@ -15,13 +15,20 @@ from trunx.adapters.store.accounts import Accounts
 from trunx.cli.terminal import StopError, opened, out, quiet, read_settings
 from trunx.domain.gate import Hours, Limits
 from trunx.domain.number import is_country
+from trunx.domain.sip import is_listable
 from trunx.settings import Settings
 
 _ANY = "any"
+_NONE = "none"
 
 
 def limits(
-    account: str | None, *, countries: str | None, hours: str | None, numbers: dict[str, int | None]
+    account: str | None,
+    *,
+    countries: str | None,
+    hours: str | None,
+    sip_uris: str | None,
+    numbers: dict[str, int | None],
 ) -> None:
     """Changes the limits that are given, and shows all of them. `numbers`: by their names in `Limits` and
     `Capacity`; None leaves one as it is.
@@ -40,6 +47,7 @@ def limits(
             attempts_per_day=attempts,
             hours=kept.hours if hours is None else _hours(hours),
             capacity=capacity,
+            sip_uris=kept.sip_uris if sip_uris is None else _sip_uris(sip_uris),
         )
 
     _show(*asyncio.run(_changed(read_settings(), account, change)))
@@ -83,6 +91,16 @@ def _hours(written: str) -> Hours | None:
         raise StopError(f"--hours is like 08:00-21:00, or {_ANY}", 2) from None
 
 
+def _sip_uris(written: str) -> frozenset[str]:
+    if written == _NONE:
+        return frozenset()
+    uris = [part.strip() for part in written.split(",") if part.strip()]
+    odd = [uri for uri in uris if not is_listable(uri)]
+    if odd or not uris:
+        raise StopError(f"--sip-uri takes sip:user@host or sip:*@host by comma, or {_NONE}: {odd}?", 2)
+    return frozenset(uris)
+
+
 def _show(account: str, limits: Limits) -> None:
     capacity, hours = limits.capacity, limits.hours
     table = Table("limit", f"of account {account}")
@@ -94,6 +112,7 @@ def _show(account: str, limits: Limits) -> None:
         ("attempts", f"{limits.attempts_per_day} for each number in 24 hours"),
         ("hours", "any" if hours is None else f"{hours.opens:%H:%M}-{hours.closes:%H:%M}, where it rings"),
         ("per second", str(capacity.per_second)),
+        ("sip uris", ", ".join(sorted(limits.sip_uris)) or "none"),
         ("at once", f"{capacity.at_once}, of which {capacity.for_inbound} are kept for inbound calls"),
     ):
         table.add_row(name, value)

@@ -26,6 +26,7 @@ from trunx.adapters.hosts.sftp import SftpHost
 from trunx.adapters.hosts.sound_folder import SoundFolder
 from trunx.adapters.studio.studio import Studio
 from trunx.app import provider
+from trunx.cli.check_trees import lost_transfers
 from trunx.cli.terminal import StopError, opened, out, program, quiet
 from trunx.domain.channel import AmiRefusedError
 from trunx.domain.errors import UnavailableError
@@ -33,6 +34,7 @@ from trunx.settings import FILE, PREFIX, Settings, SettingsError, client_host, l
 
 _STYLES = {"ok": "green", "off": "dim", "odd": "yellow", "degraded": "yellow", "down": "bold red"}
 _PATIENCE = 3.0  # seconds for one part
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ async def _findings(settings: Settings) -> list[Finding]:
         _sounds(settings),
         *(_host(settings, url) for url in settings.sounds_url),
         _voices(settings),
+        _transfers(settings),
         _ami(settings),
         _fastagi(settings),
         _api(settings),
@@ -162,6 +165,23 @@ async def _voices(settings: Settings) -> Finding:
         return Finding("speech", "down", str(error), "correct it: the server does not start with it")
     advice = "" if settings.elevenlabs_api_key else "for ElevenLabs' voices, set ELEVENLABS_API_KEY"
     return Finding(state.name, state.state, state.detail, advice)
+
+
+async def _transfers(settings: Settings) -> Finding:
+    agents = settings.ultravox_api_key is not None and settings.ultravox_sip is not None
+    try:
+        async with opened(settings) as database:
+            lost = [node async for node in lost_transfers(database, agents=agents)]
+    except (StopError, UnavailableError):
+        return Finding("transfers", "off", "not known without the database")
+    if lost:
+        shown = ", ".join(lost[:_SHOWN]) + (", ..." if len(lost) > _SHOWN else "")
+        detail = f"{len(lost)} transfer node{'' if len(lost) == 1 else 's'} reach nobody: {shown}"
+        advice = "make an agent (POST /api/voice/agents), or list the SIP URI (`accounts limits --sip-uri`)"
+        if not agents:
+            advice = f"for AI agents, set ULTRAVOX_API_KEY and {PREFIX}ULTRAVOX_SIP"
+        return Finding("transfers", "odd", detail, advice)
+    return Finding("transfers", "ok", "every transfer node behind a DID has somebody to reach")
 
 
 async def _ami(settings: Settings) -> Finding:

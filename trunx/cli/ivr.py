@@ -7,7 +7,7 @@ from typing import NoReturn
 from trunx.cli.terminal import StopError, out
 from trunx.domain.document import IvrDocument
 from trunx.domain.ivr import InvalidTreeError, build
-from trunx.domain.lint import warnings
+from trunx.domain.lint import EVERYTHING, warnings
 from trunx.domain.strict_json import JsonError, loads
 from trunx.web.bodies import validated
 from trunx.web.problems import ProblemError
@@ -28,8 +28,8 @@ def check_file(file: str) -> None:
         _refused([(fault.pointer or "", fault.message) for fault in problem.errors])
     except InvalidTreeError as error:
         _refused([(problem.pointer, problem.message) for problem in error.problems])
-    # Which audio an account has is the server's to know.
-    for warning in warnings(tree, has_audio=lambda _: True):
+    # What an account has is the server's to know.
+    for warning in warnings(tree, EVERYTHING):
         out.print(f"warning  {warning.code}: {warning.message}", soft_wrap=True)
     out.print(f"{tree.id}: {len(tree.nodes)} nodes, a call enters at {tree.start!r}. It can be saved.")
 

@@ -12,13 +12,22 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from agi.caller import Answered, Ended, Happening, Playing, Took, Waiting
+from agi.caller import Answered, Dialled, Dialling, Ended, Happening, Playing, Took, Waiting
 from sounds import ENGINE
-from trunx.domain.ivr import Gather, Hangup, Node, Suppress, Transfer
+from trunx.domain.ivr import Fate, Gather, Hangup, Node, Suppress, Transfer
 from trunx.domain.records import Line
-from trunx.domain.walk import GiveUp, Outcome, Pressed, Say, Silent, Visit, Walk
+from trunx.domain.walk import GiveUp, Outcome, Over, Pressed, Return, Say, Silent, Visit, Walk
+from trunx.engine.speaking import STOCK_BEEP
 
 _SAYS = {Say.INVALID: ENGINE["invalid"].sound, Say.NO_INPUT: ENGINE["no-input"].sound}
+# What the engine says of its own at a transfer that is still being made.
+_MEANWHILE = {ENGINE["message-missing"].sound, ENGINE["connecting"].sound, STOCK_BEEP}
+_ENDS = {
+    "ANSWER": ("they have talked", Fate.PERSON_LEFT),
+    "BUSY": ("busy", Fate.BUSY),
+    "NOANSWER": ("nobody answers", Fate.NO_ANSWER),
+}
+_FAILED = ("nobody is reached", Fate.FAILED)
 _INDENT = 9
 _KINDS: dict[type[Node], str] = {
     Gather: "waits for a key",
@@ -52,6 +61,7 @@ class Story:
         self._speed = speed
         self._began = monotonic()
         self._preface: set[str] = set()  # the sounds that may come before the menu
+        self._before: set[str] = set()  # those that may come before a transfer is made
         self._in_menu = False
         self._waits = False
 
@@ -64,9 +74,7 @@ class Story:
                 if self._walk is not None:
                     self._enter(self._walk.begin())
             case Playing(sound, seconds):
-                if self._waits:
-                    self._tell("no key")
-                    self._go(Silent())
+                self._goes_on(sound)
                 self._plays(sound, seconds)
             case Waiting(seconds):
                 self._waits = True
@@ -76,6 +84,10 @@ class Story:
                 stray = isinstance(node, Gather) and key not in node.keys
                 self._tell(f"key {key}{', which this menu does not have' if stray else ''}", "bold yellow")
                 self._go(Pressed(key))
+            case Dialling(target, patience, _):
+                self._more(f"calls {target} for {patience:g} s")
+            case Dialled(_, status):
+                self._back(*_ENDS.get(status, _FAILED))
             case Ended():
                 pass  # the command tells the end, with what the database knows of it
             case _:
@@ -90,14 +102,36 @@ class Story:
         self._waits = False
         if self._walk is None or not isinstance(self._walk.node, Gather):
             return  # a key that ends an announcement leads nowhere
-        move = self._walk.after(outcome)
-        if isinstance(move, Visit):
-            self._enter(move)
-        elif isinstance(move, GiveUp):
-            self._tell("too many steps" if move.step_limit else "attempts used up", "bold")
-            self._walk = None
-        else:
-            assert_never(move)
+        self._follow(self._walk.after(outcome))
+
+    def _goes_on(self, sound: str) -> None:
+        """What it means for the walk that this is played now."""
+        if self._waits:
+            self._tell("no key")
+            self._go(Silent())
+        elif self._stands_at_transfer() and sound not in self._before:
+            self._back(*_FAILED)  # without a Dial: there was nobody to call
+
+    def _stands_at_transfer(self) -> bool:
+        return self._walk is not None and isinstance(self._walk.node, Transfer)
+
+    def _back(self, told: str, fate: Fate) -> None:
+        """The caller is back from a transfer."""
+        self._tell(told)
+        if self._walk is not None and isinstance(self._walk.node, Transfer):
+            self._follow(self._walk.back(fate))
+
+    def _follow(self, move: Return) -> None:
+        match move:
+            case Visit():
+                self._enter(move)
+            case GiveUp():
+                self._tell("too many steps" if move.step_limit else "attempts used up", "bold")
+                self._walk = None
+            case Over():
+                self._walk = None
+            case _:
+                assert_never(move)
 
     def _enter(self, visit: Visit) -> None:
         self._preface.clear()
@@ -105,6 +139,9 @@ class Story:
             self._preface.add(_SAYS[visit.preface.say])
             if self._line is not None and visit.preface.audio is not None:
                 self._preface.add(self._line.sound(visit.preface.audio))
+        self._before = self._preface | _MEANWHILE
+        if self._line is not None and visit.node.audio is not None:
+            self._before.add(self._line.sound(visit.node.audio))
         self._in_menu = False
         stamp = f"{self.seconds:6.1f}s  "
         kind = _KINDS[type(visit.node)]

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -41,6 +41,8 @@ class EndReason(StrEnum):
     TIMEOUT = "timeout"  # nobody said anything, not even that it rings
     CANCELED = "canceled"  # we were asked to end it before it was answered
     BLOCKED = "blocked"  # the gate said no
+    AGENT_LEFT = "agent-hangup"  # the AI agent ended it
+    MACHINE = "machine"  # an answering machine took a call that was meant for a person
 
 
 class Left(StrEnum):
@@ -50,7 +52,11 @@ class Left(StrEnum):
     INVALID = "invalid"
     TIMEOUT = "timeout"
     HANGUP = "hangup"
-    DONE = "done"  # an action that was carried out
+    DONE = "done"  # an action that was carried out; a transfer: they have talked, and the other side has left
+    BUSY = "busy"  # a transfer: the line was busy
+    NO_ANSWER = "no-answer"  # a transfer: nobody answered in time
+    BLOCKED = "blocked"  # a transfer: the gate said no, and nobody was called
+    FAILED = "failed"  # a transfer: nobody could be reached
 
 
 class Call(NamedTuple):
@@ -77,6 +83,22 @@ class Call(NamedTuple):
     provider: str | None = None  # the trunk that carries it; None: Asterisk took the call itself
     machine: str | None = None  # who answered, where that was asked: `human`, `machine` or `unknown`
     machine_cause: str | None = None  # why Asterisk's AMD thinks so
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A call, for those who connect it with somebody else.
+
+    `ours` is our number; `theirs` that of whom we speak to: the caller, or the callee of a call we placed.
+    """
+
+    call: str
+    account: str
+    direction: str
+    ours: str
+    theirs: str
+    ivr: str | None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class Step(NamedTuple):

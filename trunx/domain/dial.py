@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from trunx.domain import channel as switch
+from trunx.domain.agent import Brief
 from trunx.domain.call import Call, EndReason
 from trunx.domain.gate import Facts, Verdict
 from trunx.domain.progress import Answered, DialFailed, Ended, Fact, Ringing
@@ -27,13 +28,15 @@ _OURS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[78][0-9a-f]{3}-[89ab][0-9a-f]{3}-[
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A call that somebody asks for; numbers in E.164, `to_number` perhaps a short one that the gate refuses.
+    """A call that somebody asks for; numbers in E.164, `to_number` perhaps a short one that the gate refuses,
+    `from_number` perhaps `auto`: whichever DID is best.
 
     Attributes:
         send_digits: keys to press for the callee once it answers; `w` waits half a second.
         ivr: the IVR that the callee walks; None: the call is held.
         hold: Asterisk's class of music while it is held; None: silence.
         queue_seconds: how long it may wait for an Asterisk that is out of reach; None: not at all.
+        ai: who talks to the callee; None: nobody does.
     """
 
     from_number: str
@@ -47,6 +50,7 @@ class Wanted:
     ivr: str | None = None
     hold: str | None = None
     queue_seconds: int | None = None
+    ai: Brief | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Dial:
         dialled_at: set once, by the one who then dials; None: nobody has been dialled.
         server: the Asterisk that dials, as `host:port`. Whoever is connected to it knows what became of it.
         verdict: what the gate said, each time it was asked: see `judged`.
+        ai: who talks to the callee once it answers; None: nobody does.
     """
 
     call: str
@@ -74,6 +79,7 @@ class Dial:
     dialled_at: datetime | None
     server: str
     verdict: Sequence[Mapping[str, Any]]
+    ai: Brief | None = None
 
 
 Reading: TypeAlias = Callable[[Call, Dial | None], Fact | None]

@@ -4,9 +4,22 @@ The contract's document is accepted as it stands; every addition has a default. 
 (targets that exist, nodes that are reached) is judged in `ivr.py` and `lint.py`.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from trunx.domain.sip import SIP_URI
 
 MAX_NODES = 1_000
 MAX_DOCUMENT_BYTES = 256 * 1024
@@ -39,6 +52,40 @@ Language = Annotated[
         pattern=r"^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$",
         description="Channel language for Asterisk's choice of sound files.",
         examples=["en"],
+    ),
+]
+AgentId = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
+        description="Id of an AI voice agent.",
+        examples=["a1b2c3d4-e5f6-7890-abcd-ef1234567890"],
+    ),
+]
+RING_SECONDS, LONGEST_RING = 30, 600
+_PERSON = re.compile(rf"\+[1-9][0-9]{{6,14}}|{SIP_URI}", re.ASCII)
+_ACTIONS = ("transfer", "hangup", "suppress")
+
+
+def _person(written: str) -> str:
+    if _PERSON.fullmatch(written) is None:
+        raise PydanticCustomError(
+            "person", "write a telephone number like +19495551234, or a SIP URI like sip:desk@pbx.example.com"
+        )
+    return written
+
+
+def _action(written: Any) -> Any:
+    if written not in _ACTIONS:
+        raise PydanticCustomError("action", "Input should be 'transfer', 'hangup' or 'suppress'")
+    return written
+
+
+Person = Annotated[
+    str,
+    AfterValidator(_person),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^({_PERSON.pattern})$", "examples": ["+19495551234"]},
     ),
 ]
 
@@ -75,31 +122,81 @@ class GatherNode(_Part):
     )
 
 
-class ActionNode(_Part):
-    """Does one thing and ends the walk."""
+class TransferNode(_Part):
+    """Connects the caller to an AI voice agent, or to the telephone that `to` names. Either may end before
+    the caller does: then the walk goes on, where a node says where.
+    """
 
-    action: Literal["transfer", "hangup", "suppress"] = Field(
-        description="`transfer` to an AI voice agent, `hangup`, or `suppress`: put the caller on the "
-        "do-not-call list and hang up."
+    action: Literal["transfer"]
+    audio: Audio | None = Field(default=None, description="Played before the caller is connected.")
+    agent: AgentId | None = Field(
+        default=None, description="Which agent; when absent the DID's, else the account's default one."
+    )
+    zero_out: dict[Key, NodeName] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1,
+        description="The key that brings the caller back from the agent, and to which node.",
+        examples=[{"0": "menu"}],
+    )
+    to: Person | None = Field(
+        default=None,
+        description="Whom to call, and not an agent: a number in E.164, or a SIP URI of the account's list.",
+    )
+    timeout: int = Field(
+        default=RING_SECONDS, ge=1, le=LONGEST_RING, description="Seconds that the telephone may ring."
+    )
+    on_busy: NodeName | None = Field(
+        default=None, description="Where to go when the line is busy; `fail_node` when absent."
+    )
+    on_no_answer: NodeName | None = Field(
+        default=None, description="Where to go when nobody answers in time; `fail_node` when absent."
+    )
+    on_failed: NodeName | None = Field(
+        default=None,
+        description="Where to go when the telephone cannot be reached or may not be called; `fail_node` "
+        "when absent.",
+    )
+    fail_node: NodeName | None = Field(
+        default=None,
+        description="Where to go when nobody could be reached; when absent the caller is told so and hung "
+        "up on.",
+    )
+    return_node: NodeName | None = Field(
+        default=None, description="Where to go when the other side hangs up first; hang up when absent."
+    )
+
+
+class ActionNode(_Part):
+    """Does one thing and ends the call."""
+
+    action: Annotated[Literal["hangup", "suppress"], BeforeValidator(_action)] = Field(
+        description="`hangup`, or `suppress`: put the caller on the do-not-call list and hang up."
     )
     audio: Audio | None = Field(default=None, description="Played before the action.")
 
 
-GATHER_TAG, ACTION_TAG = "gather-node", "action-node"
+GATHER_TAG, TRANSFER_TAG, ACTION_TAG = "gather-node", "transfer-node", "action-node"
 
 
 def _kind(node: Any) -> str | None:
     if isinstance(node, GatherNode):
         return GATHER_TAG
+    if isinstance(node, TransferNode):
+        return TRANSFER_TAG
     if isinstance(node, ActionNode):
         return ACTION_TAG
     if not isinstance(node, dict) or ("gather" in node) == ("action" in node):
         return None
-    return GATHER_TAG if "gather" in node else ACTION_TAG
+    if "gather" in node:
+        return GATHER_TAG
+    return TRANSFER_TAG if node["action"] == "transfer" else ACTION_TAG
 
 
 Node = Annotated[
-    Annotated[GatherNode, Tag(GATHER_TAG)] | Annotated[ActionNode, Tag(ACTION_TAG)],
+    Annotated[GatherNode, Tag(GATHER_TAG)]
+    | Annotated[TransferNode, Tag(TRANSFER_TAG)]
+    | Annotated[ActionNode, Tag(ACTION_TAG)],
     Discriminator(
         _kind,
         custom_error_type="node_kind",

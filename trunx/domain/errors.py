@@ -6,6 +6,7 @@ Exception
 +-- ExistsError          choose another name
 +-- OwnedByAnotherError  not yours
 +-- AssignedError        take the DIDs off first
++-- InUseError           take it from the agents first
 ValueError
 +-- InvalidCursorError   begin the list again
 """
@@ -35,6 +36,14 @@ class AssignedError(Exception):
     def __init__(self, dids: Sequence[str]) -> None:
         super().__init__(", ".join(dids))
         self.dids = tuple(dids)
+
+
+class InUseError(Exception):
+    """Agents were given it; `agents` are their names."""
+
+    def __init__(self, agents: Sequence[str]) -> None:
+        super().__init__(", ".join(agents))
+        self.agents = tuple(agents)
 
 
 class InvalidCursorError(ValueError):

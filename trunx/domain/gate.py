@@ -16,6 +16,8 @@ import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberType, shortnumberinfo, timezone
 from phonenumbers.tzdata import TIMEZONE_DATA
 
+from trunx.domain.sip import is_listed, is_sip_uri
+
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _SHORT = re.compile(r"\+?[0-9]{1,6}")
 
@@ -57,17 +59,21 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an account may do. `countries`: ISO 3166 alpha-2; None: those of its DIDs. `hours`: None: any."""
+    """What an account may do. `countries`: ISO 3166 alpha-2; None: those of its DIDs. `hours`: None: any.
+
+    `sip_uris`: whom it may call by SIP (`sip:user@host`, `sip:*@host`); those are not asked for the rest.
+    """
 
     countries: frozenset[str] | None = None
     attempts_per_day: int = 10
     hours: Hours | None = None
     capacity: Capacity = Capacity(per_second=5, at_once=50, for_inbound=10)
+    sip_uris: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """May `from_number` call `to_number` (both as E.164) at `at` (with its zone)?"""
+    """May `from_number` (E.164) call `to_number` (E.164, or a SIP URI) at `at` (with its zone)?"""
 
     from_number: str
     to_number: str
@@ -135,7 +141,7 @@ _COSTLY = (
 
 def judge(question: Question, facts: Facts) -> Verdict:
     """The first rule's verdict that refuses, else one that allows."""
-    for rule in _RULES:
+    for rule in _rules(question):
         verdict = rule(question, facts)
         if not verdict.allowed:
             return verdict
@@ -144,7 +150,7 @@ def judge(question: Question, facts: Facts) -> Verdict:
 
 def examine(question: Question, facts: Facts) -> list[Verdict]:
     """Every rule's verdict, in their order."""
-    return [rule(question, facts) for rule in _RULES]
+    return [rule(question, facts) for rule in _rules(question)]
 
 
 def countries(numbers: Iterable[str]) -> frozenset[str]:
@@ -179,6 +185,14 @@ def _number(question: Question, facts: Facts) -> Verdict:
     if _SHORT.fullmatch(number):
         return _no("number", "short-number", f"{number} is a short number, not one of a subscriber.", inputs)
     return _no("number", "number-invalid", f"No numbering plan has {number}.", inputs)
+
+
+def _sip_uri(question: Question, facts: Facts) -> Verdict:
+    uri = question.to_number
+    inputs = {"to": uri, "listed": sorted(facts.limits.sip_uris)}
+    if not is_sip_uri(uri) or not is_listed(uri, facts.limits.sip_uris):
+        return _no("sip-uri", "sip-uri-not-allowed", f"{uri} is not on this account's list.", inputs)
+    return _yes("sip-uri", f"This account may call {uri}.", inputs)
 
 
 def _country(question: Question, facts: Facts) -> Verdict:
@@ -239,7 +253,9 @@ def _capacity(_question: Question, facts: Facts) -> Verdict:
     return _no("capacity", code, sentence, inputs, full.retry_after)
 
 
-_RULES: tuple[Callable[[Question, Facts], Verdict], ...] = (
+_Rules = tuple[Callable[[Question, Facts], Verdict], ...]
+
+_OF_NUMBERS: _Rules = (
     _suppression,
     _from,
     _number,
@@ -248,6 +264,13 @@ _RULES: tuple[Callable[[Question, Facts], Verdict], ...] = (
     _hours,
     _capacity,  # last: who is refused by another rule takes nobody's place
 )
+
+# Who is called by SIP has no number to ask the others about; the operator has named each.
+_OF_SIP_URIS: _Rules = (_from, _sip_uri, _capacity)
+
+
+def _rules(question: Question) -> _Rules:
+    return _OF_SIP_URIS if question.to_number.startswith("sip:") else _OF_NUMBERS
 
 
 def _yes(rule: str, sentence: str, inputs: Mapping[str, Any]) -> Verdict:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from trunx.domain.ivr import Gather, Node, Tree
+from trunx.domain.ivr import Gather, Node, Transfer, Tree
 
 _Ways = Mapping[str, set[str]]
 """Where a call can go from each node."""
@@ -19,8 +19,23 @@ class Warning:  # noqa: A001 - the API's own word
     message: str
 
 
-def warnings(tree: Tree, has_audio: Callable[[str], bool]) -> list[Warning]:
-    """Everything odd about `tree`, in the order of its nodes; `has_audio` tells which audio can be played."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What there is outside of the tree: which audio can be played, which agents exist, and which SIP URIs
+    may be called.
+    """
+
+    has_audio: Callable[[str], bool]
+    has_agent: Callable[[str], bool]
+    may_call: Callable[[str], bool]
+
+
+EVERYTHING = Known(*[lambda _: True] * 3)
+"""For whoever does not know."""
+
+
+def warnings(tree: Tree, known: Known) -> list[Warning]:
+    """Everything odd about `tree`, in the order of its nodes."""
     ways = {name: _targets(node) for name, node in tree.nodes.items()}
     reached = _closure({tree.start}, ways)
     circling = _circling(tree, ways)
@@ -54,9 +69,23 @@ def warnings(tree: Tree, has_audio: Callable[[str], bool]) -> list[Warning]:
                 "callers hear the engine's own prompt",
             )
             for audio in dict.fromkeys(_audios(node))
-            if not has_audio(audio)
+            if not known.has_audio(audio)
         )
+        if isinstance(node, Transfer):
+            found.extend(_out_of_reach(node, known))
     return found
+
+
+def _out_of_reach(node: Transfer, known: Known) -> Iterator[Warning]:
+    if node.agent is not None and not known.has_agent(node.agent):
+        message = f"node {node.name!r} transfers to agent {node.agent!r}, which does not exist"
+        yield Warning("agent-missing", node.name, message)
+    if node.to is not None and node.to.startswith("sip:") and not known.may_call(node.to):
+        message = (
+            f"node {node.name!r} transfers to {node.to}, which is not on the account's list: the operator "
+            "adds it with `trunx accounts limits --sip-uri`"
+        )
+        yield Warning("sip-uri-not-allowed", node.name, message)
 
 
 def _audios(node: Node) -> Iterator[str]:
@@ -72,6 +101,8 @@ def _key_targets(node: Node) -> set[str]:
 
 def _targets(node: Node) -> set[str]:
     """Where a call can go from `node`: a node that gives up at the first silence never takes timeout_node."""
+    if isinstance(node, Transfer):
+        return node.exits
     if not isinstance(node, Gather):
         return set()
     exits = {node.exhausted_node} if node.exhausted_node is not None else set()
@@ -80,9 +111,11 @@ def _targets(node: Node) -> set[str]:
 
 
 def _circling(tree: Tree, ways: _Ways) -> set[str]:
-    """The nodes of every circle that no key leaves."""
+    """The nodes of every circle that no key leaves, and in which nobody is reached."""
     found: set[str] = set()
     for part in _strong_parts(ways):
+        if any(isinstance(tree.nodes[name], Transfer) for name in part):
+            continue
         if all(_key_targets(tree.nodes[name]) <= part and ways[name] & part for name in part):
             found |= part
     return found

@@ -22,6 +22,11 @@ class EventType(StrEnum):
     CALL_REDIRECTED = "call.redirected"  # somebody took it out of our tree; it goes on elsewhere
     IVR_STEP = "ivr.step"  # a node was left
     IVR_COMPLETED = "ivr.completed"  # the walk through a tree is over
+    TALK_CREATED = "talk.created"  # an AI agent is on its way into a call
+    TALK_JOINED = "talk.joined"  # the agent hears the caller
+    TALK_ENDED = "talk.ended"  # the agent has left, or the caller has left it
+    TALK_FAILED = "talk.failed"  # the agent never came
+    TALK_TRANSCRIBED = "talk.transcribed"  # what was said is known, and why it ended
     SUPPRESSION_ADDED = "suppression.added"
     AUDIO_FAILED = "audio.failed"  # an audio could not be made, or not be played in a call
     RECORDING_READY = "recording.ready"  # a recording can be listened to

@@ -49,7 +49,10 @@ def _read(text: str, region: str | None) -> PhoneNumber | None:
     except phonenumbers.NumberParseException:
         return None
     whole = phonenumbers.is_possible_number_with_reason(number) == ValidationResult.IS_POSSIBLE
-    return number if whole and _E164.fullmatch(_written(number)) else None
+    if not whole or not _E164.fullmatch(_written(number)):
+        return None
+    # A trunk prefix is dropped, as people write +43 (0) 1 ...; with another behind it this is no number.
+    return number if phonenumbers.parse(_written(number)) == number else None
 
 
 def _written(number: PhoneNumber) -> str:

@@ -87,6 +87,8 @@ _OF_OURS = (
     EndReason.EXHAUSTED,
     EndReason.UNASSIGNED,
     EndReason.HANGUP,
+    EndReason.AGENT_LEFT,
+    EndReason.MACHINE,
     EndReason.MAX_DURATION,
     EndReason.SUPPRESS_ANONYMOUS,
     EndReason.SUPPRESSED,

@@ -27,13 +27,17 @@ class Ivr:
 
 @dataclass(frozen=True, slots=True)
 class Did:
-    """A number of ours, and the IVR behind it (None: none yet)."""
+    """A number of ours, and the IVR behind it (None: none yet).
+
+    `agent` is the AI agent of its callers, where a transfer names none; None: the default one.
+    """
 
     did: str
     account: str
     ivr: str | None
     label: str | None
     created_at: datetime
+    agent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,13 @@ class Lease(NamedTuple):
     account: str
     trunk: str
     outbound: bool = True
+
+
+class TalkLease(NamedTuple):
+    """The place of the talk `id` among the talks that its account may have at once."""
+
+    account: str
+    id: str
 
 
 @dataclass(frozen=True, slots=True)

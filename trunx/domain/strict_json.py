@@ -9,7 +9,15 @@ from typing import Any, NoReturn
 
 
 class JsonError(ValueError):
-    """The text is not JSON that can be accepted; the message says what and where."""
+    """The text is not JSON that can be accepted; the message says what and where.
+
+    `place` leads to a value that cannot be stored, through keys and indices; empty where the text itself is
+    at fault.
+    """
+
+    def __init__(self, message: str, place: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.place = place
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -52,16 +60,16 @@ def dumps(value: Any) -> str:
 
 def _check_text(value: Any) -> None:
     """NUL is refused by PostgreSQL's text, a lone surrogate by UTF-8 itself."""
-    pending = [value]
+    pending: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
     while pending:
-        item = pending.pop()
+        place, item = pending.pop()
         if isinstance(item, str):
             if "\x00" in item or any("\ud800" <= char <= "\udfff" for char in item):
-                raise JsonError("a text holds a NUL or a lone surrogate")
+                raise JsonError("a text holds a NUL or a lone surrogate", place)
         elif isinstance(item, dict):
-            pending.extend(item)
-            pending.extend(item.values())
+            pending.extend((place, key) for key in item)
+            pending.extend(((*place, key), inner) for key, inner in item.items())
         elif isinstance(item, list):
-            pending.extend(item)
+            pending.extend(((*place, index), inner) for index, inner in enumerate(item))
         elif isinstance(item, float) and item in (float("inf"), float("-inf")):
-            raise JsonError("a number is too large")
+            raise JsonError("a number is too large", place)

@@ -1,14 +1,14 @@
 """One caller's way through one tree: where each outcome leads. Pure; the engine does what it says.
 
 Every walk ends: a valid key is the only thing that clears the counters, so silence and wrong keys run out of
-attempts, and valid keys run out of steps.
+attempts, transfers run out of exits, and valid keys run out of steps.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from trunx.domain.ivr import Gather, Node, Tree
+from trunx.domain.ivr import Fate, Gather, Node, Transfer, Tree
 
 STEP_LIMIT = 1_000
 
@@ -59,19 +59,27 @@ class GiveUp:
     step_limit: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Over:
+    """Nothing follows what became of the transfer."""
+
+    fate: Fate
+
+
 Move = Visit | GiveUp
+Return = Visit | GiveUp | Over
 
 
 class Walk:
     """The state of one walk: the node it stands at, its counters, and how many nodes it has entered."""
 
-    __slots__ = ("_given_up", "_invalid", "_silent", "_tree", "node", "steps")
+    __slots__ = ("_exits_taken", "_invalid", "_silent", "_tree", "node", "steps")
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._silent: dict[str, int] = {}
         self._invalid: dict[str, int] = {}
-        self._given_up: set[str] = set()
+        self._exits_taken: set[str] = set()
         self.node: Node = tree.nodes[tree.start]
         self.steps = 1
 
@@ -83,17 +91,14 @@ class Walk:
         """Where to go from the gather node the walk stands at.
 
         Raises:
-            TypeError: the walk stands at an action, which ends it.
+            TypeError: the walk stands at an action.
         """
         node = self.node
         if not isinstance(node, Gather):
-            raise TypeError(f"{node.name!r} is an action; a walk ends there")
+            raise TypeError(f"{node.name!r} is an action, where no key is waited for")
         match outcome:
             case Pressed(key) if key in node.keys:
-                self._silent.clear()
-                self._invalid.clear()
-                self._given_up.clear()
-                return self._enter(node.keys[key])
+                return self._enter_by_key(node.keys[key])
             case Pressed():
                 if self._used_up(self._invalid, node):
                     return self._exhausted(node)
@@ -107,16 +112,45 @@ class Walk:
             case _:
                 assert_never(outcome)
 
+    def back(self, came: Fate | Pressed) -> Return:
+        """Where to go from the transfer node the walk stands at, as the caller is there again: by what became
+        of it, or by the key of its `zero_out`.
+
+        An exit of a transfer is taken once until a valid key is pressed, as that of a gather node is: nobody
+        is called over and over for a caller who has left the telephone lying.
+
+        Raises:
+            TypeError: the walk stands at another node, or that key leads nowhere.
+        """
+        node = self.node
+        if not isinstance(node, Transfer):
+            raise TypeError(f"{node.name!r} is no transfer")
+        if isinstance(came, Pressed):
+            if node.zero_out is None or node.zero_out[0] != came.key:
+                raise TypeError(f"{came.key!r} leads nowhere from {node.name!r}")
+            return self._enter_by_key(node.zero_out[1])
+        following = node.exit(came)
+        if following is None or node.name in self._exits_taken:
+            return Over(came)
+        self._exits_taken.add(node.name)
+        return self._enter(following)
+
+    def _enter_by_key(self, name: str) -> Move:
+        self._silent.clear()
+        self._invalid.clear()
+        self._exits_taken.clear()
+        return self._enter(name)
+
     def _used_up(self, counter: dict[str, int], node: Gather) -> bool:
         counter[node.name] = counter.get(node.name, 0) + 1
         return counter[node.name] >= node.attempts
 
     def _exhausted(self, node: Gather) -> Move:
-        if node.exhausted_node is None or node.name in self._given_up:
+        if node.exhausted_node is None or node.name in self._exits_taken:
             return GiveUp(step_limit=False)
         # The node starts afresh when the walk comes back to it: the exit was taken, as the author asked. But
         # once only: exits that lead back would keep a silent line open for hours.
-        self._given_up.add(node.name)
+        self._exits_taken.add(node.name)
         self._silent.pop(node.name, None)
         self._invalid.pop(node.name, None)
         return self._enter(node.exhausted_node)

@@ -86,6 +86,12 @@ class Parcel:
     seq: int
     attempts: int
 
+    def status_after(self, outcome: Outcome) -> DeliveryStatus:
+        """What becomes of the delivery with this try."""
+        if outcome.is_taken:
+            return DeliveryStatus.DELIVERED
+        return DeliveryStatus.WAITING if self.attempts < len(RETRIES) else DeliveryStatus.DEAD
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:

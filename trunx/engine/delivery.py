@@ -24,7 +24,7 @@ from trunx.engine.metrics import WEBHOOK_REQUESTS
 AT_ONCE = 16  # requests to one endpoint
 WINDOW = 128  # events that an endpoint has in hand
 POLL = 5.0  # seconds until a deliverer looks by itself
-GATHER = 0.05  # seconds that results wait for others before they are written
+GATHER = 0.05  # seconds that results wait for others before they are written, and between two looks
 _TURN = 10.0  # seconds until an endpoint says again that it is at work, much less than `outbox.CLAIM`
 _AGAIN = 1.0  # seconds until the database is asked again
 
@@ -52,7 +52,9 @@ class Deliverer:
         try:
             with self._news.listening() as bell:
                 while True:
-                    await bell.wait(await self._look(bell))
+                    pause = await self._look(bell)
+                    await asyncio.sleep(min(pause, GATHER))  # what is told meanwhile is one look
+                    await bell.wait(max(0.0, pause - GATHER))
         finally:
             tasks = [endpoint.task for endpoint in self._endpoints.values()]
             for task in tasks:
@@ -160,7 +162,7 @@ class _Endpoint:
         outcome = await self._deliverer.post.send(
             webhook.url, parcel.event.id or "", secrets, body_of(parcel)
         )
-        WEBHOOK_REQUESTS[outcome.is_taken].inc()
+        WEBHOOK_REQUESTS[parcel.status_after(outcome)].inc()
         return outcome
 
     def _sent(self, task: asyncio.Task[None]) -> None:

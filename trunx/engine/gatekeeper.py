@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from dialplan.names import ENDPOINT_SIP
 from trunx.domain.call import Call
 from trunx.domain.errors import UnavailableError
 from trunx.domain.gate import Capacity, Facts, Full, Question, Verdict, examine, judge
@@ -40,8 +41,14 @@ class Gatekeeper:
         self._leases = leases
         self.trunk = trunk
 
+    def endpoint(self, to_number: str) -> str:
+        """The PJSIP endpoint that carries a call to there. SIP URIs have one of their own: any host may ask
+        who we are, and the trunk's would answer with the carrier's password.
+        """
+        return ENDPOINT_SIP if to_number.startswith("sip:") else self.trunk.name
+
     async def admit(self, call: str, account: str, from_number: str, to_number: str) -> list[Verdict]:
-        """Takes a place for a call that is to be dialled now; what each rule says.
+        """Takes a place for a call that is to be dialled now, to a number or a SIP URI; what each rule says.
 
         Raises:
             RefusedError: a rule says no; nothing is taken.
@@ -51,7 +58,7 @@ class Gatekeeper:
         facts = await self._dials.standing(account, from_number, to_number)
         _refuse(judge(question, facts))
         full = await self._leases.take(
-            Lease(call, account, self.trunk.name), facts.limits.capacity, self.trunk.capacity
+            Lease(call, account, self.endpoint(to_number)), facts.limits.capacity, self.trunk.capacity
         )
         if full is not None:
             _refuse(judge(question, replace(facts, full=full)))

@@ -5,15 +5,16 @@ process has been replaced, Asterisk asks again, and what was asked for goes on f
 """
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import assert_never
 
 import structlog
 
 from agi import CallEndedError, Channel, CommandError
 from dialplan.names import VARIABLE_TRIES
-from trunx.domain.call import Call, EndReason
+from trunx.domain.agent import Brief
+from trunx.domain.call import Call, EndReason, Party
 from trunx.domain.dial import Dial
 from trunx.domain.errors import NotFoundError, UnavailableError
 from trunx.domain.progress import Answered, Ended
@@ -24,6 +25,8 @@ from trunx.engine.opt_out import OptOuts
 from trunx.engine.ports import Dials, IvrLines, Recorder, Sounds, Switch
 from trunx.engine.settling import Settling, moment
 from trunx.engine.speaking import Speaker
+from trunx.engine.talking import Talking
+from trunx.engine.transferring import TalkEnd, Transfers
 
 log = structlog.get_logger(__name__)
 
@@ -34,11 +37,7 @@ _NEWS_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Handles the calls that the dialplan hands over with `AGI(agi://.../outbound)`.
-
-    `walking` are the calls that are in a tree: whoever hears of their end waits a moment, so that the last
-    step is told before it.
-    """
+    """Handles the calls that the dialplan hands over with `AGI(agi://.../outbound)`."""
 
     dials: Dials
     settling: Settling
@@ -47,7 +46,8 @@ class Held:
     recorder: Recorder
     sounds: Sounds
     switch: Switch
-    walking: set[str] = field(default_factory=set)
+    transfers: Transfers = field(default_factory=Transfers)
+    talking: Talking | None = None
 
     async def __call__(self, channel: Channel) -> None:
         """One call. Returning without a hangup has the dialplan ask again in a moment."""
@@ -97,12 +97,17 @@ class Held:
                 await self._end(channel, call, reason)
 
     async def _with_callee(self, channel: Channel, call: Call, dial: Dial) -> EndReason:
-        if dial.machine_detection and call.machine is None:
-            await self._detected(channel, call)
+        machine = call.machine
+        if dial.machine_detection and machine is None:
+            machine = await self._detected(channel, call)
         if dial.send_digits is not None and await channel.get_variable(VARIABLE_TRIES) is None:
             await channel.exec("SendDTMF", dial.send_digits)
         if dial.ivr is not None and call.ivr_version is not None:
-            return await self._walk(channel, call, dial.ivr, call.ivr_version)
+            return await self._walk(channel, call, dial, dial.ivr, call.ivr_version)
+        if dial.ai is not None:
+            return (
+                EndReason.MACHINE if machine == "machine" else await self._talk(channel, call, dial, dial.ai)
+            )
         if dial.hold is not None:
             try:
                 await channel.command("SET MUSIC", "ON", dial.hold)
@@ -113,12 +118,40 @@ class Held:
         await asyncio.Event().wait()
         raise AssertionError("nobody sets this event")
 
-    async def _detected(self, channel: Channel, call: Call) -> None:
-        found = await channel.get_variable("AMDSTATUS") or ""
-        cause = await channel.get_variable("AMDCAUSE") or ""
-        await self.dials.detected(call.id, _MACHINES.get(found, "unknown"), cause)
+    async def _detected(self, channel: Channel, call: Call) -> str:
+        found = _MACHINES.get(await channel.get_variable("AMDSTATUS") or "", "unknown")
+        await self.dials.detected(call.id, found, await channel.get_variable("AMDCAUSE") or "")
+        return found
 
-    async def _walk(self, channel: Channel, call: Call, ivr: str, version: int) -> EndReason:
+    async def _talk(self, channel: Channel, call: Call, dial: Dial, brief: Brief) -> EndReason:
+        if self.talking is not None and await self.talking.has_talked(call.id):
+            return EndReason.AGENT_LEFT  # the talk has outlived the process that began it
+        end = TalkEnd.UNAVAILABLE
+        if self.talking is not None:
+            facts = {"caller": call.to_number, "did": call.from_number, "direction": call.direction}
+            prepared = await self.talking.prepare(
+                channel,
+                call.id,
+                brief,
+                account=call.account,
+                facts=facts,
+                metadata=dial.metadata,
+                max_seconds=dial.max_seconds,
+            )
+            end = await self.talking.join(channel, prepared, zero_out=None)
+        match end:
+            case TalkEnd.AGENT_LEFT | TalkEnd.ZERO_OUT:
+                return EndReason.AGENT_LEFT
+            case TalkEnd.MAX_DURATION:
+                return EndReason.MAX_DURATION
+            case TalkEnd.UNAVAILABLE:
+                line = Line(call.account, None, None, None)
+                await Speaker(channel, self.sounds, self.recorder, line, call.id).say("unavailable")
+                return EndReason.TRANSFER_UNAVAILABLE
+            case _:
+                assert_never(end)
+
+    async def _walk(self, channel: Channel, call: Call, dial: Dial, ivr: str, version: int) -> EndReason:
         try:
             line = await self.lines.line(call.account, ivr, version)
         except NotFoundError:
@@ -129,20 +162,14 @@ class Held:
             await speaker.say("not-in-service")
             return EndReason.UNASSIGNED
         # Who asks not to be called is the one who was called.
-        nodes = Nodes(speaker, self.opt_outs, call.account, call.id, call.to_number)
-        self.walking.add(call.id)
-        try:
-            return await Way(call.id, nodes, self.recorder).walk(line.tree, channel)
-        finally:
-            self.walking.discard(call.id)
+        party = Party(call.id, call.account, "outbound", call.from_number, call.to_number, ivr, dial.metadata)
+        nodes = Nodes(channel, speaker, self.opt_outs, self.transfers, party)
+        return await Way(call.id, nodes, self.recorder).walk(line.tree, channel)
 
     async def _end(self, channel: Channel, call: Call, reason: EndReason) -> None:
         """The reason first: the news of the hangup must not find another one."""
         now = moment()
-        if call.ivr is not None:
-            with suppress(UnavailableError):
-                await self.recorder.flush()  # its steps are told before its end
-        await self.settling.surely({call.id: lambda *_: Ended(now, reason=reason)})
+        await self.settling.surely({call.id: lambda *_: Ended(now, reason=reason)}, after_steps=True)
         try:
             await channel.hangup()
         except CallEndedError:

@@ -12,17 +12,18 @@ import structlog
 
 from agi import CallEndedError, Channel, DisconnectedError, Handler, HangupError
 from dialplan.names import AGI_PATH, VARIABLE_DID
-from trunx.domain.call import Call, EndReason, Event, Left, Status, Step, new_call_id, public_call_id
+from trunx.domain.call import Call, EndReason, Event, Left, Party, Status, Step, new_call_id, public_call_id
 from trunx.domain.errors import UnavailableError
-from trunx.domain.ivr import Gather, Hangup, Node, Suppress, Transfer, Tree
+from trunx.domain.ivr import Fate, Gather, Hangup, Node, Suppress, Transfer, Tree
 from trunx.domain.number import e164
 from trunx.domain.records import Line
-from trunx.domain.walk import GiveUp, Pressed, Silent, Visit, Walk
+from trunx.domain.walk import GiveUp, Move, Over, Pressed, Silent, Visit, Walk
 from trunx.engine.metrics import CALLS_ENDED, STEPS, UNKNOWN_DIDS
 from trunx.engine.nodes import Nodes
 from trunx.engine.opt_out import OptOuts
 from trunx.engine.ports import Lines, Recorder, Sounds
 from trunx.engine.speaking import Heard, Speaker
+from trunx.engine.transferring import Transfers
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +32,16 @@ _KINDS: dict[type[Node], str] = {
     Transfer: "transfer",
     Hangup: "hangup",
     Suppress: "suppress",
+}
+
+_LEFT = {
+    Fate.AGENT_LEFT: Left.DONE,
+    Fate.PERSON_LEFT: Left.DONE,
+    Fate.TIME_UP: Left.DONE,
+    Fate.BUSY: Left.BUSY,
+    Fate.NO_ANSWER: Left.NO_ANSWER,
+    Fate.BLOCKED: Left.BLOCKED,
+    Fate.FAILED: Left.FAILED,
 }
 
 _NOBODYS = Line("", None, None, None)
@@ -48,6 +59,7 @@ class Inbound:
     The number that was called is the query's `did`, else the channel variable TRUNX_DID, else what the
     greeting says. `region` (ISO 3166) is where numbers without a country code are at home. `scripts` handle
     the calls that ask for another script than ours, by its name. `live` are the ids of the calls under way.
+    Without `transfers` a transfer node reaches nobody.
     """
 
     lines: Lines
@@ -57,6 +69,7 @@ class Inbound:
     region: str
     scripts: dict[str, Handler] = field(default_factory=dict)
     live: set[str] = field(default_factory=set)
+    transfers: Transfers = field(default_factory=Transfers)
 
     async def __call__(self, channel: Channel) -> None:
         """One call. Returning without a hangup lets the dialplan go on, which apologises."""
@@ -143,38 +156,47 @@ class Way:
         if tree.language is not None:
             await channel.set_variable("CHANNEL(language)", tree.language)
         walk = Walk(tree)
-        move: Visit | GiveUp = walk.begin()
+        move: Move | EndReason = walk.begin()
         while True:
             match move:
                 case Visit():
-                    outcome = await self._visit(move)
-                    if isinstance(outcome, EndReason):
-                        return outcome
-                    move = walk.after(outcome)
+                    move = await self._visit(walk, move)
                 case GiveUp():
                     await self.nodes.speaker.say("goodbye")
                     return EndReason.STEP_LIMIT if move.step_limit else EndReason.EXHAUSTED
+                case EndReason():
+                    return move
                 case _:
                     assert_never(move)
 
-    async def _visit(self, visit: Visit) -> Pressed | Silent | EndReason:
+    async def _visit(self, walk: Walk, visit: Visit) -> Move | EndReason:
         """Performs one node and records the step, also when the caller leaves in the middle of it."""
         node, heard, entered = visit.node, Heard(), datetime.now(UTC)
         left = Left.HANGUP
         try:
-            if not isinstance(node, Gather):
-                reason = await self.nodes.act(node, visit, heard)
-                left = Left.DONE
-                return reason
-            outcome = await self.nodes.gather(node, visit, heard)
-            match outcome:
-                case Pressed(key):
-                    left = Left.KEY if key in node.keys else Left.INVALID
-                case Silent():
-                    left = Left.TIMEOUT
+            match node:
+                case Gather():
+                    outcome = await self.nodes.gather(node, visit, heard)
+                    match outcome:
+                        case Pressed(key):
+                            left = Left.KEY if key in node.keys else Left.INVALID
+                        case Silent():
+                            left = Left.TIMEOUT
+                        case _:
+                            assert_never(outcome)
+                    return walk.after(outcome)
+                case Transfer():
+                    came = await self.nodes.transfer(node, visit, [*self.path, node.name], heard)
+                    move = walk.back(came)
+                    result = await self.nodes.part(move.fate) if isinstance(move, Over) else move
+                    left = Left.KEY if isinstance(came, Pressed) else _LEFT[came]
+                    return result
+                case Hangup() | Suppress():
+                    reason = await self.nodes.act(node, visit, heard)
+                    left = Left.DONE
+                    return reason
                 case _:
-                    assert_never(outcome)
-            return outcome
+                    assert_never(node)
         finally:
             self._step(node, heard, entered, left)
 
@@ -228,7 +250,8 @@ class _Session:
         self._created_at = datetime.now(UTC)
         self._answered_at: datetime | None = None
         speaker = Speaker(channel, inbound.sounds, inbound.recorder, line, self._id)
-        nodes = Nodes(speaker, inbound.opt_outs, line.account, self._id, self._numbers[0])
+        party = Party(self._id, line.account, "inbound", did, self._numbers[0], line.ivr)
+        nodes = Nodes(channel, speaker, inbound.opt_outs, inbound.transfers, party)
         self._way = Way(self._id, nodes, inbound.recorder)
 
     async def run(self) -> None:

@@ -34,7 +34,10 @@ class Log(Protocol):
         """At most `limit` events whose `seq` is larger than `after`."""
 
     async def head(self, account: str) -> int:
-        """The newest event's `seq`; 0 when there is none."""
+        """The newest event's `seq`; 0 when there never was one."""
+
+    async def first(self, account: str) -> int:
+        """The `seq` of the oldest event that is kept; where none is, that of the next one."""
 
     def listening(self, account: str) -> AbstractContextManager[Bell]:
         """As `News` does."""

@@ -3,6 +3,7 @@
 from prometheus_client import Counter, Gauge
 
 from trunx.domain.call import EndReason, Left
+from trunx.domain.webhook import DeliveryStatus
 
 _calls_ended = Counter("trunx_calls_ended", "Inbound calls that have ended, by reason.", ["reason"])
 _steps = Counter("trunx_steps", "Nodes that callers have left, by how.", ["left"])
@@ -15,7 +16,14 @@ UNKNOWN_DIDS = Counter("trunx_unknown_dids", "Calls to numbers that no account o
 OPT_OUTS_JOURNALED = Counter(
     "trunx_opt_outs_journaled", "Opt-outs that went to the journal because the database did not take them."
 )
-_webhook_requests = Counter(
-    "trunx_webhook_requests", "Requests to webhooks, by whether they were taken.", ["taken"]
+PLACED = Counter("trunx_placed_calls", "Calls that were asked for and accepted.")
+PLACED_REFUSED = Counter(
+    "trunx_placed_calls_refused", "Calls that the gate refused, at the request or later, by code.", ["code"]
 )
-WEBHOOK_REQUESTS = {taken: _webhook_requests.labels(str(taken).lower()) for taken in (True, False)}
+_placed_ended = Counter("trunx_placed_calls_ended", "Accepted calls that have ended, by reason.", ["reason"])
+PLACED_ENDED = {reason: _placed_ended.labels(reason) for reason in EndReason}
+AMI_CONNECTED = Gauge("trunx_ami_connected", "1 while Asterisk can be told to dial.")
+_webhook_requests = Counter(
+    "trunx_webhook_requests", "Requests to webhooks, by what then became of the delivery.", ["outcome"]
+)
+WEBHOOK_REQUESTS = {status: _webhook_requests.labels(status) for status in DeliveryStatus}

@@ -1,15 +1,18 @@
 """Performs a node: what it asks for is said, heard and done. Where to go next is not decided here."""
 
+from collections.abc import Sequence
 from typing import assert_never
 
 import structlog
 
-from trunx.domain.call import EndReason
-from trunx.domain.ivr import Action, Gather, Hangup, Suppress, Transfer
+from agi import Channel
+from trunx.domain.call import EndReason, Party
+from trunx.domain.ivr import Action, Ending, Fate, Gather, Hangup, Suppress, Transfer
 from trunx.domain.number import e164
 from trunx.domain.walk import Outcome, Pressed, Silent, Visit
 from trunx.engine.opt_out import OptOuts
 from trunx.engine.speaking import Heard, Speaker
+from trunx.engine.transferring import Transfers
 
 log = structlog.get_logger(__name__)
 
@@ -19,14 +22,16 @@ _SILENT = Silent()
 class Nodes:
     """The nodes of one call."""
 
-    __slots__ = ("_account", "_call", "_caller", "_opt_outs", "speaker")
+    __slots__ = ("_channel", "_opt_outs", "_party", "_transfers", "speaker")
 
-    def __init__(self, speaker: Speaker, opt_outs: OptOuts, account: str, call: str, caller: str) -> None:
+    def __init__(
+        self, channel: Channel, speaker: Speaker, opt_outs: OptOuts, transfers: Transfers, party: Party
+    ) -> None:
         self.speaker = speaker
+        self._channel = channel
         self._opt_outs = opt_outs
-        self._account = account
-        self._call = call
-        self._caller = caller
+        self._transfers = transfers
+        self._party = party
 
     async def gather(self, node: Gather, visit: Visit, heard: Heard) -> Outcome:
         """Plays the menu and waits for a key. A key pressed during the preface is the answer to the menu."""
@@ -39,13 +44,42 @@ class Nodes:
         await self.speaker.menu(node.audio, node.timeout, node.name, heard)
         return Pressed(heard.key) if heard.key is not None else _SILENT
 
-    async def act(self, node: Action, visit: Visit, heard: Heard) -> EndReason:
-        """Carries an action out up to the hangup, which is the session's."""
-        match node:
-            case Transfer():
-                await self._announce(node, visit, heard)
+    async def transfer(
+        self, node: Transfer, visit: Visit, path: Sequence[str], heard: Heard
+    ) -> Pressed | Fate:
+        """Connects the caller, and returns when he is alone again; `path` leads to the node and names it."""
+        link = await self._transfers.prepare(self._channel, node, self._party, path)
+        try:
+            await self._announce(node, visit, heard)
+        except BaseException:
+            if link is not None:
+                await link.abandon()
+            raise
+        if link is None:
+            return Fate.FAILED
+        came = await link.join(self._channel)
+        if isinstance(came, Pressed):
+            heard.key = came.key
+        return came
+
+    async def part(self, fate: Fate) -> EndReason:
+        """Says what there is to say when nothing follows a transfer; why the call ends."""
+        match fate:
+            case Fate.AGENT_LEFT:
+                return EndReason.AGENT_LEFT
+            case Fate.PERSON_LEFT:
+                return EndReason.HANGUP_CALLEE
+            case Fate.TIME_UP:
+                return EndReason.MAX_DURATION
+            case Fate.BUSY | Fate.NO_ANSWER | Fate.BLOCKED | Fate.FAILED:
                 await self.speaker.say("unavailable")
                 return EndReason.TRANSFER_UNAVAILABLE
+            case _:
+                assert_never(fate)
+
+    async def act(self, node: Ending, visit: Visit, heard: Heard) -> EndReason:
+        """Carries an action out up to the hangup, which is the session's."""
+        match node:
             case Hangup():
                 await self._announce(node, visit, heard)
                 return EndReason.HANGUP
@@ -61,15 +95,15 @@ class Nodes:
             await self.speaker.announce(node.audio, node.name, heard)
 
     async def _suppress(self, node: Suppress, visit: Visit, heard: Heard) -> EndReason:
-        caller = self._caller
+        caller = self._party.theirs
         if e164(caller) != caller:
             log.warning(
                 "a caller without a number asked not to be called; nothing can be listed",
-                call=self._call,
-                account=self._account,
+                call=self._party.call,
+                account=self._party.account,
                 caller=caller,
             )
             return EndReason.SUPPRESS_ANONYMOUS
-        await self._opt_outs.add(self._account, caller, self._call)
+        await self._opt_outs.add(self._party.account, caller, self._party.call)
         await self._announce(node, visit, heard)
         return EndReason.SUPPRESSED

@@ -5,8 +5,9 @@ who sends the order, once, whatever becomes of it. What became of it is found ou
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -28,11 +29,23 @@ from trunx.domain.progress import Canceled, DialFailed
 from trunx.domain.records import Lease
 from trunx.engine.gatekeeper import Gatekeeper, RefusedError
 from trunx.engine.inbound import VARIABLE_ENDED
+from trunx.engine.metrics import PLACED, PLACED_ENDED, PLACED_REFUSED
+from trunx.engine.picking import Picking
 from trunx.engine.ports import Dials, IvrLines, Switch
 from trunx.engine.settling import Settling, moment
 
 log = structlog.get_logger(__name__)
 
+_ORDERS_AT_ONCE = 2
+"""How many orders may be on their way: as many calls as a crash or a cut can leave of which nobody knows
+whether they were dialled, and which are not dialled again then.
+"""
+_REQUESTS_AT_ONCE = 4
+"""How many requests are worked on; the others wait for these, so that the calls that are there come to the
+database before those that are asked for.
+"""
+_LAST_WORDS = 2.0
+"""Seconds in which the walk of a call that we hang up on tells its last step, and Asterisk the hangup."""
 _KEY_LASTS = timedelta(hours=24)
 """How long an Idempotency-Key names one request; afterwards it is free for another."""
 
@@ -46,7 +59,10 @@ class SwitchAwayError(Exception):
 
 
 class Outbound:
-    """Places and ends calls. `close` before the switch and the stores go."""
+    """Places and ends calls. `close` before the switch and the stores go.
+
+    `left` is set when a call that was to be dialled is left to a comparison of rows and channels.
+    """
 
     def __init__(
         self,
@@ -56,13 +72,18 @@ class Outbound:
         settling: Settling,
         lines: IvrLines,
         switch: Switch | None,
+        picking: Picking,
     ) -> None:
         self._dials = dials
         self._gate = gate
         self._settling = settling
         self._lines = lines
         self._switch = switch
-        self._dialling: set[asyncio.Task[None]] = set()
+        self._picking = picking
+        self._requests = asyncio.Semaphore(_REQUESTS_AT_ONCE)
+        self._orders = asyncio.Semaphore(_ORDERS_AT_ONCE)
+        self._dialling: dict[str, asyncio.Task[None]] = {}
+        self.left = asyncio.Event()
 
     async def place(self, account: str, wanted: Wanted, key: str | None = None) -> Call:
         """Accepts a call, which is kept then, and begins to dial it. `key`: the request's Idempotency-Key,
@@ -71,23 +92,34 @@ class Outbound:
         Raises:
             SwitchOffError: calls cannot be placed here.
             SwitchAwayError: Asterisk is out of reach, and the call was not to wait for it.
+            NoDidError: `from` is to be picked, and there is none that may call.
             RefusedError: the gate says no.
             NotFoundError: the account has no such IVR.
             UnavailableError: a store does not answer. The call may have been kept all the same.
         """
+        async with self._requests:
+            return await self._place(account, wanted, key)
+
+    async def _place(self, account: str, wanted: Wanted, key: str | None) -> Call:
         switch = self._switch
         if switch is None:
             raise SwitchOffError
-        away = (await switch.state()).state != "ok"
-        if away and wanted.queue_seconds is None:
-            raise SwitchAwayError
-        version = None if wanted.ivr is None else await self._lines.version(account, wanted.ivr)
         name = new_call_id() if key is None else keyed_call_id(account, key)
         if key is not None and (made := await self._made(account, name)) is not None:
             if moment() - made.created_at < _KEY_LASTS:
                 return made
             name = new_call_id()
-        verdicts = await self._gate.admit(name, account, wanted.from_number, wanted.to_number)
+        away = (await switch.state()).state != "ok"
+        if away and wanted.queue_seconds is None:
+            raise SwitchAwayError
+        version = None if wanted.ivr is None else await self._lines.version(account, wanted.ivr)
+        did = await self._picking.caller(account, wanted.from_number, wanted.to_number)
+        wanted = replace(wanted, from_number=did)
+        try:
+            verdicts = await self._gate.admit(name, account, wanted.from_number, wanted.to_number)
+        except RefusedError as refused:
+            PLACED_REFUSED.labels(refused.verdict.code).inc()
+            raise
         call, dial = self._rows(name, account, wanted, version, verdicts)
         try:
             await self._dials.create(call, dial)
@@ -97,6 +129,7 @@ class Outbound:
             # It may have been written: then it is failed as one that nobody has dialled.
             await self._gate.release([_lease(call, dial)])
             raise
+        PLACED.inc()
         log.info("call accepted", call=name, account=account, to=wanted.to_number, waits=away)
         if away:
             await self._gate.release([_lease(call, dial)])
@@ -106,7 +139,13 @@ class Outbound:
 
     def begin(self, call: Call) -> None:
         """Dials a call that is kept, unless somebody does or has, or it has ended."""
-        self._spawn(self._dial(call.id, call.account))
+        if call.id not in self._dialling:
+            self._spawn(call.id, self._dial(call))
+
+    def begin_waiting(self, call: Call) -> None:
+        """The same for one that nobody has dialled yet, if the gate still lets it."""
+        if call.id not in self._dialling:
+            self._spawn(call.id, self._dial(call, waited=True))
 
     async def end(self, account: str, call_id: str) -> None:
         """Ends a call, ringing or answered, placed or come in. One that has ended stays as it is.
@@ -128,10 +167,11 @@ class Outbound:
             return
         if dial.dialled_at is not None and (await switch.state()).state != "ok":
             raise SwitchAwayError
+        if call.ivr is not None and call.answered_at is not None:
+            await self._end_walk(switch, call_id)
+            return
         # The row first: who is told of the end must not be told another reason.
-        settled = await self._settling.settle(
-            {call_id: lambda call, _: None if call.ended_at else Canceled(moment())}
-        )
+        settled = await self._settling.settle({call_id: _canceled})
         if settled and dial.dialled_at is not None:
             try:
                 await switch.hangup(call_id)
@@ -141,8 +181,9 @@ class Outbound:
     async def preview(
         self, account: str, from_number: str, to_number: str
     ) -> tuple[Verdict, Sequence[Verdict]]:
-        """The gate's answer to a call that is not placed, and what each rule says."""
-        return await self._gate.preview(account, from_number, to_number)
+        """The gate's answer to a call that is not placed, and what each rule says. Raises `NoDidError`."""
+        did = await self._picking.caller(account, from_number, to_number, calls=False)
+        return await self._gate.preview(account, did, to_number)
 
     async def why(self, account: str, call: str) -> Sequence[Mapping[str, Any]]:
         """What the gate said of a call, each time it was asked. Raises `NotFoundError`."""
@@ -153,10 +194,14 @@ class Outbound:
         """What was asked to be kept with those of the calls that we placed."""
         return await self._dials.metadata(calls)
 
+    async def by_ai(self, calls: Sequence[str]) -> Collection[str]:
+        """Those of the calls that we placed for an AI agent to talk in."""
+        return await self._dials.by_ai(calls)
+
     async def close(self) -> None:
         """Lets the orders that are on their way be sent."""
         while self._dialling:
-            await asyncio.wait(self._dialling)
+            await asyncio.wait(self._dialling.values())
 
     async def _made(self, account: str, name: str) -> Call | None:
         try:
@@ -198,18 +243,36 @@ class Outbound:
             dialled_at=None,
             server=self._switch.place if self._switch else "",
             verdict=[judged(now, "accept", verdicts)],
+            ai=wanted.ai,
         )
         return call, dial
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._dialling.add(task)
-        task.add_done_callback(self._dialling.discard)
+    def _spawn(self, call: str, work: Coroutine[None, None, None]) -> None:
+        task = self._dialling[call] = asyncio.create_task(work)
+        task.add_done_callback(lambda _: self._dialling.pop(call))
 
-    async def _dial(self, name: str, account: str) -> None:
+    async def _dial(self, call: Call, *, waited: bool = False) -> None:
+        if self._switch is not None:
+            async with self._orders:
+                if not waited or await self._admitted(call):
+                    await self._order(self._switch, call.id, call.account)
+
+    async def _admitted(self, call: Call) -> bool:
+        """Takes a place for a call that has waited. False: it waits on; what else the gate says it says
+        again, where it is kept.
+        """
+        try:
+            await self._gate.admit(call.id, call.account, call.from_number, call.to_number)
+        except RefusedError as refused:
+            return refused.verdict.rule != "capacity"
+        except UnavailableError:
+            return False
+        return True
+
+    async def _order(self, switch: Switch, name: str, account: str) -> None:
         """The one way to a telephone that rings."""
-        switch = self._switch
-        if switch is None:
+        if (await switch.state()).state != "ok":
+            await self._leave(name, account)
             return
         try:
             claimed = await self._dials.claim(name, self._gate.again)
@@ -218,6 +281,8 @@ class Outbound:
             log.error("a call cannot be dialled: the database does not answer", call=name, error=str(error))  # noqa: TRY400
             return
         if isinstance(claimed, Verdict):
+            PLACED_REFUSED.labels(claimed.code).inc()
+            PLACED_ENDED[EndReason.BLOCKED].inc()
             log.info("the gate has closed before a call was dialled", call=name, code=claimed.code)
             await self._gate.release([Lease(name, account, self._gate.trunk.name)])
         if not isinstance(claimed, tuple):
@@ -226,32 +291,31 @@ class Outbound:
         try:
             await switch.originate(_order(call, dial))
         except UnavailableError as error:
-            await self._not_sent(call, dial, str(error))
+            await self._not_sent(call, str(error))
         except (AmiRefusedError, ValueError) as error:
             log.error("Asterisk does not take a call", call=name, problem=str(error))  # noqa: TRY400
             await self._settling.surely({name: _failed(EndReason.ERROR)})
         except AmiUnknownError as error:
             log.warning("whether a call is dialled is to be found out", call=name, problem=str(error))
 
-    async def _not_sent(self, call: Call, dial: Dial, problem: str) -> None:
-        if dial.queue_until is None or dial.queue_until <= moment():
-            log.error("a call cannot be dialled: Asterisk is out of reach", call=call.id, problem=problem)
-            await self._settling.surely({call.id: _failed(EndReason.ERROR)})
-            return
+    async def _not_sent(self, call: Call, problem: str) -> None:
+        """Nobody has been dialled: it is tried again, while it is time."""
+        log.warning("a call waits: Asterisk is out of reach", call=call.id, problem=problem)
         with suppress(UnavailableError):  # then it stays claimed, and fails as one without a channel
             await self._dials.unclaim(call.id)
-        await self._gate.release([_lease(call, dial)])
+        await self._leave(call.id, call.account)
 
-    async def dial_waiting(self, call: Call) -> None:
-        """Dials a call that has waited for Asterisk, if the gate still lets it; else, when it is only full,
-        it waits on.
-        """
+    async def _leave(self, name: str, account: str) -> None:
+        await self._gate.release([Lease(name, account, self._gate.trunk.name)])
+        self.left.set()
+
+    async def _end_walk(self, switch: Switch, call_id: str) -> None:
+        """Ends the channel first: the walk tells its last step then, and the end of a call is told last."""
         try:
-            await self._gate.admit(call.id, call.account, call.from_number, call.to_number)
-        except RefusedError as refused:
-            if refused.verdict.rule == "capacity":
-                return
-        await self._dial(call.id, call.account)
+            await switch.hangup(call_id)
+        except (UnavailableError, AmiRefusedError):
+            raise SwitchAwayError from None
+        self._settling.later(_LAST_WORDS, call_id, _canceled)
 
     async def _end_inbound(self, switch: Switch, call: Call) -> None:
         if call.agi_uniqueid is None or (await switch.state()).state != "ok":
@@ -268,6 +332,10 @@ class Outbound:
 
 def _lease(call: Call, dial: Dial) -> Lease:
     return Lease(call.id, call.account, dial.trunk)
+
+
+def _canceled(call: Call, _: Dial | None) -> Canceled | None:
+    return None if call.ended_at else Canceled(moment())
 
 
 def _failed(reason: EndReason) -> Any:

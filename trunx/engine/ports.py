@@ -50,11 +50,15 @@ class Ivrs(Protocol):
 class Dids(Protocol):
     """Numbers of the accounts. Each write gives the DID a new revision."""
 
-    async def create(self, account: str, did: str, ivr_id: str | None, label: str | None) -> Did:
-        """Raises `ExistsError` (this account's already), `OwnedByAnotherError`, `NotFoundError` (the IVR)."""
+    async def create(
+        self, account: str, did: str, ivr_id: str | None, label: str | None, agent: str | None = None
+    ) -> Did:
+        """Raises `ExistsError` (this account's already), `OwnedByAnotherError`, and `NotFoundError`, whose
+        args[0] says what: `ivr` or `agent`.
+        """
 
     async def change(self, account: str, did: str, fields: dict[str, str | None]) -> Did:
-        """Sets `ivr` and `label` where named. Raises `NotFoundError` (DID: args[0] == "did"; IVR: "ivr")."""
+        """Sets `ivr`, `agent`, `label` where named. Raises `NotFoundError` with `did`, `ivr` or `agent`."""
 
     async def get(self, account: str, did: str) -> Did:
         """Raises `NotFoundError`."""
@@ -281,6 +285,9 @@ class Dials(Protocol):
 
     async def metadata(self, ids: Collection[str]) -> Mapping[str, Mapping[str, str]]:
         """What was asked to be kept with those of the calls that we placed."""
+
+    async def by_ai(self, ids: Collection[str]) -> Collection[str]:
+        """Those of the calls that we placed for an AI agent to talk in."""
 
     async def standing(self, account: str, from_number: str, to_number: str) -> Facts:
         """What the gate needs to know, but for the leases."""

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import NoReturn, TypeAlias, assert_never
 
 import structlog
 
@@ -21,7 +21,6 @@ from trunx.domain.channel import (
     ChannelEnded,
     ChannelRinging,
     ChannelUp,
-    Fact,
     FactsMissed,
     LinkDown,
     LinkUp,
@@ -31,16 +30,21 @@ from trunx.domain.channel import (
 from trunx.domain.dial import Dial, Reading, dial_failed, is_ours, read
 from trunx.domain.errors import UnavailableError
 from trunx.domain.progress import Answered, DialFailed, Lost
+from trunx.domain.progress import Fact as Known
 from trunx.domain.records import Lease
 from trunx.engine.gatekeeper import Gatekeeper
+from trunx.engine.metrics import AMI_CONNECTED
 from trunx.engine.outbound import Outbound
 from trunx.engine.ports import Dials, Switch
 from trunx.engine.settling import Settling, moment
 
 log = structlog.get_logger(__name__)
 
-_FRESH = timedelta(seconds=30)  # so long after its request nobody is surprised by a call
-_FOREIGN = timedelta(hours=25)  # a row of another Asterisk, which nobody is connected to any more
+_FRESH = timedelta(minutes=1)  # so long after its request nobody is surprised by a call
+_OVERDUE = timedelta(minutes=1)  # after its own last moment, a call that nobody sees is over
+
+
+_OfChannel: TypeAlias = ChannelRinging | ChannelUp | ChannelEnded | OriginateEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +79,19 @@ class Truth:
         outbound: Outbound,
         switch: Switch,
         inbound: AbstractSet[str],
-        walking: AbstractSet[str],
         pace: Pace = Pace(),
     ) -> None:
-        """`inbound` are the ids of the inbound calls that have a session of ours, `walking` of the placed
-        ones that are in a tree.
-        """
+        """`inbound` are the ids of the inbound calls that have a session of ours."""
         self._dials = dials
         self._gate = gate
         self._settling = settling
         self._outbound = outbound
         self._switch = switch
         self._inbound = inbound
-        self._walking = walking
         self._pace = pace
-        self._look = asyncio.Event()
+        self._look = outbound.left
         self._stirred = asyncio.Event()
-        self._news: dict[str, deque[tuple[Fact, Reading]]] = {}
+        self._news: dict[str, deque[tuple[_OfChannel, datetime]]] = {}
         self._gone: dict[str, tuple[datetime, Reading]] = {}
         self._missing: dict[str, datetime] = {}  # since when
         self._waiting = False
@@ -105,19 +105,22 @@ class Truth:
     # --- news, each call's in their order, of all calls at once
 
     async def _hear(self) -> None:
+        loop = asyncio.get_running_loop()
         async for fact in self._switch.facts:
             now = moment()
             match fact:
-                case LinkUp() | FactsMissed():
+                case LinkUp():
+                    AMI_CONNECTED.set(1)
                     self._look.set()
                 case LinkDown():
-                    pass
+                    AMI_CONNECTED.set(0)
+                case FactsMissed():
+                    self._look.set()
                 case ChannelEnded(channel) if not is_ours(channel):
                     self._gone[channel] = now, read(fact, now)
-                case ChannelEnded(channel) if channel in self._walking:
-                    self._settling.later(self._pace.better, channel, read(fact, now))
                 case OriginateEnded(channel, answered=False):
-                    self._settling.later(self._pace.better, channel, dial_failed(fact, now))
+                    # Behind what the channel says of its own end, however slowly that is written.
+                    loop.call_later(self._pace.better, self._add, channel, fact, now)
                 case OriginateEnded(channel):
                     self._add(channel, ChannelUp(channel), now)
                 case ChannelRinging(channel) | ChannelUp(channel) | ChannelEnded(channel):
@@ -125,9 +128,9 @@ class Truth:
                 case _:
                     assert_never(fact)
 
-    def _add(self, channel: str, fact: ChannelRinging | ChannelUp | ChannelEnded, now: datetime) -> None:
+    def _add(self, channel: str, fact: _OfChannel, now: datetime) -> None:
         if is_ours(channel):
-            self._news.setdefault(channel, deque()).append((fact, read(fact, now)))
+            self._news.setdefault(channel, deque()).append((fact, now))
             self._stirred.set()
 
     async def _write(self) -> None:
@@ -137,10 +140,13 @@ class Truth:
             self._news = {name: waiting for name, waiting in self._news.items() if waiting}
             if not self._news:
                 self._stirred.clear()
-            settled = await self._settling.surely({name: reading for name, (_, reading) in batch.items()})
-            for name, (before, _) in settled.items():
-                if before.ended_at is not None and not isinstance(batch[name][0], ChannelEnded):
+            settled = await self._settling.surely({name: _at_once(*news) for name, news in batch.items()})
+            for name, (before, after) in settled.items():
+                fact, at = batch[name]
+                if isinstance(fact, ChannelRinging | ChannelUp) and before.ended_at is not None:
                     await self._hang_up(name)  # it was ended while the order to dial was on its way
+                elif isinstance(fact, ChannelEnded) and after.ended_at is None:
+                    self._settling.later(self._pace.better, name, read(fact, at))
 
     async def _end_inbound(self) -> None:
         """Ends the rows of inbound calls whose session cannot: it was lost, or the call was moved.
@@ -204,7 +210,7 @@ class Truth:
             await self._settling.settle(news)
         if channels is not None:
             await self._reap(channels, {call.id for call, _ in rows})
-            await self._dial_waiting(rows, now)
+            self._dial_waiting(rows, now)
 
     async def _channels(self) -> Mapping[str, LiveChannel] | None:
         try:
@@ -215,7 +221,7 @@ class Truth:
     def _state(self, call: Call, dial: Dial, channel: LiveChannel | None, now: datetime) -> Reading | None:
         """What a comparison says of a call, but for its channel being gone."""
         if dial.server != self._switch.place:
-            return _gone(now) if now - call.created_at > _FOREIGN else None
+            return _overdue(call, dial, now)
         if dial.dialled_at is None:
             last, reason = _last_chance(call, dial)
             return _never(reason) if now >= last else None
@@ -230,7 +236,7 @@ class Truth:
             log.warning("a channel without a live call is ended", call=name)
             await self._hang_up(name)
 
-    async def _dial_waiting(self, rows: Iterable[tuple[Call, Dial]], now: datetime) -> None:
+    def _dial_waiting(self, rows: Iterable[tuple[Call, Dial]], now: datetime) -> None:
         place = self._switch.place
         waiting = [
             call
@@ -239,11 +245,40 @@ class Truth:
         ]
         self._waiting = bool(waiting)
         for call in waiting:
-            await self._outbound.dial_waiting(call)
+            self._outbound.begin_waiting(call)
 
     async def _hang_up(self, channel: str) -> None:
         with suppress(UnavailableError, AmiRefusedError):
             await self._switch.hangup(channel)
+
+
+async def end_overdue_for_ever(dials: Dials, settling: Settling, every: float = 60.0) -> NoReturn:
+    """For a process without an Asterisk: ends what one that had it has left, once it is surely over."""
+    while True:
+        now = moment()
+        try:
+            known = {call.id: _overdue(call, dial, now) for call, dial in await dials.live()}
+            over = {call: reading for call, reading in known.items() if reading is not None}
+            if over:
+                await settling.settle(over)
+        except UnavailableError as error:
+            log.warning("calls that are over cannot be ended now", problem=str(error))
+        await asyncio.sleep(every)
+
+
+def _at_once(fact: _OfChannel, at: datetime) -> Reading:
+    """What is known without waiting: the walk of a call through a tree has a last step to tell first."""
+    if isinstance(fact, OriginateEnded):
+        return dial_failed(fact, at)
+    reading = read(fact, at)
+    if not isinstance(fact, ChannelEnded):
+        return reading
+
+    def unless_walking(call: Call, dial: Dial | None) -> Known | None:
+        walks = call.ivr is not None and call.answered_at is not None and call.ended_at is None
+        return None if walks else reading(call, dial)
+
+    return unless_walking
 
 
 def _missing(
@@ -264,17 +299,17 @@ def _missing(
 
 
 def _gone(now: datetime) -> Reading:
-    """The channel is not there, and nobody saw its end; of one that nothing was ever heard of, our own fault
-    is the likeliest.
-    """
+    """The channel is not there, and nobody saw its end."""
+    return lambda call, _: None if call.ended_at is not None else Lost(now)
 
-    def reading(call: Call, _: Dial | None) -> Lost | DialFailed | None:
-        if call.ended_at is not None:
-            return None
-        heard = call.ringing_at or call.answered_at or call.direction == "inbound"
-        return Lost(now) if heard else DialFailed(now, EndReason.ERROR)
 
-    return reading
+def _overdue(call: Call, dial: Dial, now: datetime) -> Reading | None:
+    """What is to be said of a call that we cannot see: by Asterisk's own clock it ends all the same."""
+    if dial.dialled_at is None:
+        last, reason = _last_chance(call, dial)
+        return _never(reason) if now >= last + _OVERDUE else None
+    longest = timedelta(seconds=dial.ring_seconds + dial.max_seconds)
+    return _gone(now) if now >= dial.dialled_at + longest + _OVERDUE else None
 
 
 def _last_chance(call: Call, dial: Dial) -> tuple[datetime, EndReason]:

@@ -15,7 +15,8 @@ from trunx.domain.dial import Reading
 from trunx.domain.errors import UnavailableError
 from trunx.domain.records import Lease
 from trunx.engine.gatekeeper import Gatekeeper
-from trunx.engine.ports import Dials
+from trunx.engine.metrics import PLACED_ENDED
+from trunx.engine.ports import Dials, Recorder
 
 log = structlog.get_logger(__name__)
 
@@ -25,9 +26,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 class Settling:
     """Writes news of calls. `close` before the database goes."""
 
-    def __init__(self, dials: Dials, gate: Gatekeeper) -> None:
+    def __init__(self, dials: Dials, gate: Gatekeeper, recorder: Recorder) -> None:
         self._dials = dials
         self._gate = gate
+        self._recorder = recorder
         self._later: set[asyncio.Task[None]] = set()
 
     async def settle(self, news: Mapping[str, Reading]) -> Mapping[str, tuple[Call, Call]]:
@@ -45,22 +47,28 @@ class Settling:
         )
         return settled
 
-    async def surely(self, news: Mapping[str, Reading]) -> Mapping[str, tuple[Call, Call]]:
-        """The same, tried until the database takes it."""
+    async def surely(
+        self, news: Mapping[str, Reading], *, after_steps: bool = False
+    ) -> Mapping[str, tuple[Call, Call]]:
+        """The same, tried until the database takes it; `after_steps`: and all that our sessions have recorded
+        before it, for a call's end is told last.
+        """
         pause = _FIRST_PAUSE
         while True:
             try:
+                if after_steps:
+                    await self._recorder.flush()
                 return await self.settle(news)
             except UnavailableError:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
     def later(self, seconds: float, call: str, reading: Reading) -> None:
-        """Settles in a while what other news may have told better by then."""
+        """Settles an end in a while, which other news may have told better by then, and steps before it."""
 
         async def wait() -> None:
             await asyncio.sleep(seconds)
-            await self.surely({call: reading})
+            await self.surely({call: reading}, after_steps=True)
 
         task = asyncio.create_task(wait())
         self._later.add(task)
@@ -80,6 +88,8 @@ def moment() -> datetime:
 
 
 def _tell(call: Call) -> None:
+    if call.direction == "outbound" and call.end_reason is not None:
+        PLACED_ENDED[call.end_reason].inc()
     log.info(
         "call ended",
         call=call.id,

@@ -5,17 +5,23 @@ from collections.abc import AsyncIterator, Collection
 from aiohttp import web
 
 from trunx.web import (
+    agents,
+    ai_calls,
     audio,
     calls,
+    did_health,
     dids,
     docs,
     events,
     health,
     ivrs,
+    knowledge,
     outbound,
     recordings,
     streams,
     suppressions,
+    tools,
+    vendor_hooks,
     webhooks,
 )
 from trunx.web.bodies import MAX_BODY_BYTES
@@ -27,8 +33,12 @@ from trunx.web.request_log import request_log
 RESOURCES = {
     "IVRs": ivrs.OPERATIONS,
     "Audio": audio.OPERATIONS,
-    "DIDs": dids.OPERATIONS,
+    "DIDs": (*dids.OPERATIONS, *did_health.OPERATIONS),
     "Suppressions": suppressions.OPERATIONS,
+    # Before the calls, whose ids would stand in for these names.
+    "Agents": (*agents.OPERATIONS, *ai_calls.OPERATIONS),
+    "Tools": tools.OPERATIONS,
+    "Knowledge": knowledge.OPERATIONS,
     "Calls": (*outbound.OPERATIONS, *calls.OPERATIONS),
     "Recordings": recordings.OPERATIONS,
     "Events": events.OPERATIONS,
@@ -52,6 +62,7 @@ def create_application(ports: Ports) -> web.Application:
     application.cleanup_ctx.append(carried_through)
     streams.prepare(application)
     application.add_routes(docs.routes(document(RESOURCES, ports.public_url, ports.version)))
+    application.add_routes(vendor_hooks.routes(ports.ai))
     paths = {operation.path for group in RESOURCES.values() for operation in group}
     for group in RESOURCES.values():
         for operation in group:

@@ -63,9 +63,8 @@ def _parsed(text: bytes, model: type[Model]) -> Model:
         data = loads(text)
     except JsonError as error:
         if _is_json(text):
-            raise ProblemError(
-                INVALID_BODY, str(error), errors=[Fault(pointer="", message=str(error))]
-            ) from None
+            fault = Fault(pointer=pointer(*map(str, error.place)), message=str(error))
+            raise ProblemError(INVALID_BODY, _told([fault]), errors=[fault]) from None
         raise ProblemError(INVALID_JSON, str(error)) from None
     return validated(data, model)
 

@@ -9,6 +9,8 @@ from pydantic import Field
 from trunx.domain.call import Call, EndReason, Left, Status, Step
 from trunx.domain.errors import NotFoundError
 from trunx.domain.records import CallFilter
+from trunx.domain.talk import Talk
+from trunx.web.ai_answer import AiAnswer, ai_answer
 from trunx.web.call_path import CALL_NOT_FOUND, CallPath
 from trunx.web.call_path import call_not_found as _not_found
 from trunx.web.event_answer import EventAnswer, event_answer
@@ -59,7 +61,8 @@ class CallAnswer(AnswerBody):
     to: str = Field(description="Who was called.")
     status: Status
     provider: str = Field(
-        description="What carried the call: the trunk's name, or `asterisk` for one that came in."
+        description="What carried the call: the trunk's name, `ultravox` of an AI call, or `asterisk` for "
+        "one that came in."
     )
     direction: Literal["inbound", "outbound"]
     duration: int = Field(description="Seconds from answer to end; 0 until it has ended.")
@@ -80,6 +83,9 @@ class CallAnswer(AnswerBody):
     )
     machine_cause: str | None = Field(default=None, description="Why Asterisk thinks so.")
     metadata: dict[str, str] | None = Field(default=None, description="Of a call that we placed.")
+    ai: AiAnswer | None = Field(
+        default=None, description="Of an AI call, and of any other that was handed to an AI agent."
+    )
 
 
 class CallList(Listing):
@@ -153,10 +159,16 @@ async def list_events(asked: Asked, path: CallPath) -> Reply:
 async def _answers(asked: Asked, calls: Sequence[Call]) -> list[CallAnswer]:
     placed = [call.id for call in calls if call.direction == "outbound"]
     metadata = await asked.ports.outbound.metadata(placed) if placed else {}
-    return [_answer(call, metadata.get(call.id)) for call in calls]
+    by_ai = await asked.ports.outbound.by_ai(placed) if placed else ()
+    talks = await asked.ports.ai.talks.of_calls([call.id for call in calls])
+    return [
+        _answer(call, metadata.get(call.id), talks.get(call.id, ()), by_ai=call.id in by_ai) for call in calls
+    ]
 
 
-def _answer(call: Call, metadata: Mapping[str, str] | None) -> CallAnswer:
+def _answer(
+    call: Call, metadata: Mapping[str, str] | None, talks: Sequence[Talk], *, by_ai: bool
+) -> CallAnswer:
     talked = call.ended_at - call.answered_at if call.ended_at and call.answered_at else timedelta()
     fields = {
         "id": call.id,
@@ -164,7 +176,7 @@ def _answer(call: Call, metadata: Mapping[str, str] | None) -> CallAnswer:
         "from": call.from_number,
         "to": call.to_number,
         "status": call.status,
-        "provider": call.provider or "asterisk",
+        "provider": "ultravox" if by_ai else call.provider or "asterisk",
         "direction": call.direction,
         "duration": int(talked.total_seconds()),
         "created_at": call.created_at,
@@ -177,6 +189,8 @@ def _answer(call: Call, metadata: Mapping[str, str] | None) -> CallAnswer:
     }
     if call.direction == "outbound":
         fields |= {"ringing_at": call.ringing_at, "metadata": metadata or {}}
+    if by_ai or talks:
+        fields["ai"] = ai_answer(call, talks)
     known = {
         "q850_cause": call.q850_cause,
         "sip_cause": call.sip_cause,

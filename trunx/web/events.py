@@ -15,12 +15,15 @@ from trunx.domain.strict_json import dumps
 from trunx.engine.log_ports import Log
 from trunx.web.models import RequestQuery
 from trunx.web.operation import Asked, Operation
+from trunx.web.problems import Kind, ProblemError
 from trunx.web.streams import StreamAnswer
 
 HEARTBEAT = 15.0  # seconds of silence after which the stream shows that it is alive
 PAGE = 200  # events that are in memory at once
 POLL = 2.0  # seconds until the log is looked at without news
 MEDIA_TYPE = "text/event-stream"
+
+EVENTS_GONE = Kind(410, "events-gone", "The events after this one are not kept any more")
 
 
 class EventQuery(RequestQuery):
@@ -46,16 +49,24 @@ async def stream_events(asked: Asked, query: EventQuery) -> StreamAnswer:
     """Follow the account's events (Server-Sent Events).
 
     Each event has its `seq` as `id`, its type as `event`, and as `data` the JSON that webhooks get too. A
-    client that was cut off sends the last `id` that it saw as `Last-Event-ID` (browsers do) and misses none.
+    client that was cut off sends the last `id` that it saw as `Last-Event-ID` (browsers do) and misses none;
+    when events after that one are not kept any more, the answer is 410 instead.
     """
     log, account = asked.ports.log, asked.account
     types = frozenset(query.types.split(",")) if query.types else frozenset(EventType)
 
-    async def pieces(last_id: str) -> AsyncIterator[bytes]:
-        newest = await log.head(account)
+    async def begin(last_id: str) -> AsyncIterator[bytes]:
+        newest, first = await log.head(account), await log.first(account)
         place = int(last_id) if last_id.isascii() and last_id.isdecimal() else query.after
+        if place is not None and 0 < place < first - 1:
+            raise ProblemError(
+                EVENTS_GONE,
+                f"events up to {first - 1} are not kept any more; begin with all that are: after=0",
+            )
         # Who knows of more than there is has seen another log.
-        after = newest if place is None else min(place, newest)
+        return pieces(newest if place is None else min(place, newest), newest)
+
+    async def pieces(after: int, newest: int) -> AsyncIterator[bytes]:
         yield b"retry: 2000\n\n"
         if query.follow:
             async for piece in _followed(log, account, after, types):
@@ -64,7 +75,7 @@ async def stream_events(asked: Asked, query: EventQuery) -> StreamAnswer:
             yield _written(page, types)
             after = page[-1].seq or after
 
-    return StreamAnswer(pieces, MEDIA_TYPE)
+    return StreamAnswer(begin, MEDIA_TYPE)
 
 
 async def _followed(log: Log, account: str, after: int, types: Collection[str]) -> AsyncIterator[bytes]:
@@ -93,4 +104,4 @@ def _written(page: Collection[Event], types: Collection[str]) -> bytes:
     ).encode()
 
 
-OPERATIONS = (Operation("GET", "/api/events", stream_events, {200: MEDIA_TYPE}),)
+OPERATIONS = (Operation("GET", "/api/events", stream_events, {200: MEDIA_TYPE}, (EVENTS_GONE,)),)

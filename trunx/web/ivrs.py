@@ -6,9 +6,15 @@ from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from trunx.domain.document import IvrChange, IvrDocument, changed, written
-from trunx.domain.errors import AssignedError, ExistsError, NotFoundError, OwnedByAnotherError
-from trunx.domain.ivr import InvalidTreeError, Tree, build, references
-from trunx.domain.lint import warnings
+from trunx.domain.errors import (
+    AssignedError,
+    ExistsError,
+    NotFoundError,
+    OwnedByAnotherError,
+    UnavailableError,
+)
+from trunx.domain.ivr import InvalidTreeError, Transfer, Tree, build, references
+from trunx.domain.lint import Known, warnings
 from trunx.domain.records import Ivr
 from trunx.domain.sound import sound_name
 from trunx.web import audio_problems
@@ -260,17 +266,41 @@ async def _with_warnings(asked: Asked, ivr: Ivr, tree: Tree) -> IvrAnswer:
     names = {reference.name for reference in references(ivr.document)}
     unknown = await asked.ports.audios.unknown(asked.account, names)
 
+    transfers = [node for node in tree.nodes.values() if isinstance(node, Transfer)]
+    uris = {node.to for node in transfers if node.to is not None and node.to.startswith("sip:")}
+    forbidden = {uri for uri in uris if not await _may_call(asked, uri)}
+    agents = {node.agent for node in transfers if node.agent is not None}
+    gone = {agent for agent in agents if not await _has_agent(asked, agent)}
+
     def has_audio(audio: str) -> bool:
         # Without an audio of this name there may still be a file that an operator put there by hand.
         return (
             audio not in unknown or asked.ports.sounds.seconds(sound_name(asked.account, audio)) is not None
         )
 
+    known = Known(has_audio, lambda agent: agent not in gone, lambda uri: uri not in forbidden)
     found = [
         WarningAnswer(code=warning.code, node=warning.node, message=warning.message)
-        for warning in warnings(tree, has_audio)
+        for warning in warnings(tree, known)
     ]
     return _answer(ivr).model_copy(update={"warnings": found})
+
+
+async def _has_agent(asked: Asked, agent: str) -> bool:
+    try:
+        await asked.ports.agents.rows.get(asked.account, agent)
+    except NotFoundError:
+        return False
+    return True
+
+
+async def _may_call(asked: Asked, uri: str) -> bool:
+    """Whether the account's list has the SIP URI; the call will ask again."""
+    try:
+        _, verdicts = await asked.ports.outbound.preview(asked.account, "", uri)
+    except UnavailableError:
+        return True  # the tree is saved; a warning is not worth more
+    return all(verdict.allowed for verdict in verdicts if verdict.rule == "sip-uri")
 
 
 OPERATIONS = (

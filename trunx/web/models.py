@@ -48,7 +48,8 @@ class AnswerBody(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
-def _number(written: str) -> str:
+def number_of(written: str) -> str:
+    """`written` in E.164; pydantic's own error when it is no telephone number."""
     number = e164(written)
     if number is None:
         raise PydanticCustomError(NUMBER_ERROR, "this is not a telephone number; write it like +19495551234")
@@ -63,7 +64,7 @@ def _instant(written: str) -> str:
 
 Number = Annotated[
     str,
-    AfterValidator(_number),
+    AfterValidator(number_of),
     Field(
         description="A telephone number, best in E.164; answers always have it so.",
         examples=["+19495551234"],

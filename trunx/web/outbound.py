@@ -7,15 +7,18 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from trunx.domain.call import Status
+from trunx.domain.agent import MAX_SECONDS as AI_SECONDS
+from trunx.domain.call import Call, Status
 from trunx.domain.dial import LONGEST_CALL, LONGEST_RING, MAX_SECONDS, RING_SECONDS, Wanted
 from trunx.domain.errors import NotFoundError
 from trunx.domain.gate import Verdict
 from trunx.domain.number import e164
 from trunx.engine.gatekeeper import RefusedError
 from trunx.engine.outbound import SwitchAwayError, SwitchOffError
+from trunx.engine.picking import AUTO, NoDidError
+from trunx.web.ai_fields import AiFields, check
 from trunx.web.call_path import CALL_NOT_FOUND, CallPath, call_not_found
-from trunx.web.models import NUMBER_ERROR, AnswerBody, Line, Number, RequestBody, Time
+from trunx.web.models import NUMBER_ERROR, AnswerBody, Line, RequestBody, Time, number_of
 from trunx.web.operation import Asked, Operation, Reply
 from trunx.web.paging import Listing
 from trunx.web.problems import Kind, ProblemError
@@ -25,7 +28,9 @@ LONGEST_QUEUE = 3600
 
 AMI_OFF = Kind(503, "ami-off", "Calls cannot be placed here: no Asterisk is configured")
 AMI_UNAVAILABLE = Kind(503, "ami-unavailable", "Asterisk cannot be reached just now")
-AGENTS_LATER = Kind(422, "agents-not-available", "AI calls are not available yet")
+AI_OFF = Kind(503, "ai-off", "Nobody can talk to an AI agent here")
+NO_DID = Kind(409, "no-did", "The account has no DID that may call")
+DIDS_RESTING = Kind(409, "dids-resting", "All DIDs of the account rest")
 IVR_UNKNOWN = Kind(422, "ivr-unknown", "The account has no such IVR")
 
 REFUSALS = {
@@ -45,6 +50,8 @@ REFUSALS = {
     )
 }
 """The gate's codes as problems."""
+PLACING = (AMI_OFF, AMI_UNAVAILABLE, AI_OFF, NO_DID, DIDS_RESTING, *REFUSALS.values())
+"""Why a call is not placed."""
 
 _SHORT = re.compile(r"\+?[0-9]{1,15}", re.ASCII)
 _SECONDS = re.compile(r"([1-9][0-9]{0,5})s?", re.ASCII)
@@ -56,6 +63,10 @@ def _called(written: str) -> str:
     if number is None:
         raise PydanticCustomError(NUMBER_ERROR, "this is not a telephone number; write it like +19495551234")
     return number
+
+
+def _caller(written: str) -> str:
+    return written if written == AUTO else number_of(written)
 
 
 def _seconds(written: Any) -> Any:
@@ -83,6 +94,19 @@ Called = Annotated[
         json_schema_extra={"format": "telephone"},
     ),
 ]
+Caller = Annotated[
+    str,
+    AfterValidator(_caller),
+    Field(description="A DID of the account, which is shown to the callee; `auto`: the one that fits best."),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "format": "telephone", "examples": ["+19495551234"]},
+                {"type": "string", "const": AUTO},
+            ]
+        }
+    ),
+]
 RingTime = Annotated[
     int,
     BeforeValidator(_seconds),
@@ -105,10 +129,10 @@ MetadataName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 MetadataValue = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
 
 
-class CallBody(RequestBody):
+class CallBody(AiFields):
     """A call to place."""
 
-    from_: Number = Field(alias="from", description="A DID of the account, which is shown to the callee.")
+    from_: Caller = Field(alias="from")
     to: Called
     metadata: dict[MetadataName, MetadataValue] = Field(
         default_factory=dict,
@@ -118,7 +142,8 @@ class CallBody(RequestBody):
     max_duration: CallTime = Field(
         default=MAX_SECONDS,
         alias="maxDuration",
-        description='How long it may last from the answer on: `"300s"`, or seconds.',
+        description='How long it may last from the answer on: `"300s"`, or seconds. An AI call that does not '
+        "say so: 300.",
     )
     timeout: RingTime = Field(default=RING_SECONDS, description="How long it may ring.")
     send_digits: str | None = Field(
@@ -147,24 +172,16 @@ class CallBody(RequestBody):
         default=False, description="When Asterisk cannot be reached, wait for it instead of giving up."
     )
     queue_seconds: QueueTime = Field(default=300, alias="queueSeconds", description="How long to wait then.")
-    system_prompt: str | None = Field(
-        default=None, alias="systemPrompt", description="Not available yet: AI calls."
-    )
-    model: str | None = Field(default=None, description="Not available yet: AI calls.")
-    voice: str | None = Field(default=None, description="Not available yet: AI calls.")
-    tools: list[dict[str, Any]] | None = Field(default=None, description="Not available yet: AI calls.")
-    first_speaker: Literal["agent", "user"] | None = Field(
-        default=None, alias="firstSpeaker", description="Not available yet: AI calls."
-    )
-    temperature: float | None = Field(default=None, ge=0, le=1, description="Not available yet: AI calls.")
 
     def wanted(self) -> Wanted:
-        """What the engine is asked for."""
+        """What the engine is asked for. Raises `ProblemError`."""
+        check(self, alone={"ivr": self.ivr, "hold": self.hold}, metadata=self.metadata)
+        ai, says = self.ai, "max_duration" in self.model_fields_set
         return Wanted(
             from_number=self.from_,
             to_number=self.to,
             ring_seconds=self.timeout,
-            max_seconds=self.max_duration,
+            max_seconds=self.max_duration if ai is None or says else AI_SECONDS,
             metadata=self.metadata,
             send_digits=self.send_digits,
             machine_detection=self.machine_detection,
@@ -172,13 +189,8 @@ class CallBody(RequestBody):
             ivr=self.ivr,
             hold=None if self.hold == "silence" else self.hold,
             queue_seconds=self.queue_seconds if self.queue else None,
+            ai=ai,
         )
-
-    @property
-    def is_ai(self) -> bool:
-        """Whether a field of AI calls is set."""
-        fields = self.system_prompt, self.model, self.voice, self.tools, self.first_speaker, self.temperature
-        return any(field is not None for field in fields)
 
 
 class CallPlaced(AnswerBody):
@@ -198,7 +210,7 @@ class CallEnded(AnswerBody):
 class PreviewBody(RequestBody):
     """A call that might be placed."""
 
-    from_: Number = Field(alias="from", description="A DID of the account.")
+    from_: Caller = Field(alias="from")
     to: Called
 
 
@@ -244,12 +256,16 @@ async def place_call(asked: Asked, body: CallBody) -> Reply:
     It is dialled once, at once, unless it may wait for Asterisk (`queue`). With an Idempotency-Key a request
     that is sent again, for whatever reason, finds the call that the first one made.
     """
-    if body.is_ai:
-        raise ProblemError(
-            AGENTS_LATER, "leave out systemPrompt, model, voice, tools, firstSpeaker, temperature"
-        )
+    call = await placed(asked, body.wanted())
+    return Reply(201, CallPlaced(id=call.id, call_id=call.call_id, status=Status.INITIATED))
+
+
+async def placed(asked: Asked, wanted: Wanted) -> Call:
+    """The call, which is being dialled. Raises `ProblemError`."""
+    if wanted.ai is not None and asked.ports.ai.off is not None:
+        raise ProblemError(AI_OFF, asked.ports.ai.off)
     try:
-        call = await asked.ports.outbound.place(asked.account, body.wanted(), asked.key)
+        return await asked.ports.outbound.place(asked.account, wanted, asked.key)
     except SwitchOffError:
         raise _off() from None
     except SwitchAwayError:
@@ -259,16 +275,22 @@ async def place_call(asked: Asked, body: CallBody) -> Reply:
             headers={"Retry-After": "5"},
         ) from None
     except NotFoundError:
-        raise ProblemError(IVR_UNKNOWN, f"this account has no IVR {body.ivr}") from None
+        raise ProblemError(IVR_UNKNOWN, f"this account has no IVR {wanted.ivr}") from None
+    except NoDidError as none:
+        raise _no_did(none) from None
     except RefusedError as refused:
         raise _refused(refused.verdict) from None
-    return Reply(201, CallPlaced(id=call.id, call_id=call.call_id, status=Status.INITIATED))
 
 
 async def end_call(asked: Asked, path: CallPath) -> Reply:
-    """End a call, ringing or answered; one that has ended stays as it is."""
+    """End a call, ringing or answered; one that has ended stays as it is.
+
+    An AI agent that talks in it is ended with it.
+    """
     try:
         await asked.ports.outbound.end(asked.account, path.id)
+        if asked.ports.ai.truth is not None:
+            await asked.ports.ai.truth.end(path.id)
     except NotFoundError:
         raise call_not_found(path.id) from None
     except SwitchOffError:
@@ -282,7 +304,10 @@ async def end_call(asked: Asked, path: CallPath) -> Reply:
 
 async def preview_call(asked: Asked, body: PreviewBody) -> Reply:
     """Ask the gate about a call, without placing it."""
-    verdict, verdicts = await asked.ports.outbound.preview(asked.account, body.from_, body.to)
+    try:
+        verdict, verdicts = await asked.ports.outbound.preview(asked.account, body.from_, body.to)
+    except NoDidError as none:
+        raise _no_did(none) from None
     return Reply(
         200,
         Preview(
@@ -322,6 +347,12 @@ def _off() -> ProblemError:
     return ProblemError(AMI_OFF, "the operator has not set TRUNX_AMI_URL")
 
 
+def _no_did(none: NoDidError) -> ProblemError:
+    if none.resting:
+        return ProblemError(DIDS_RESTING, "see GET /dids/{did}/health, or name one in `from` all the same")
+    return ProblemError(NO_DID, "register one with POST /dids")
+
+
 def _refused(verdict: Verdict) -> ProblemError:
     kind = REFUSALS[verdict.code]
     headers = {}
@@ -338,10 +369,10 @@ OPERATIONS = (
         "/api/voice",
         place_call,
         {201: CallPlaced},
-        (AMI_OFF, AMI_UNAVAILABLE, AGENTS_LATER, IVR_UNKNOWN, *REFUSALS.values()),
+        (IVR_UNKNOWN, *PLACING),
         idempotent=True,
     ),
-    Operation("POST", "/api/voice/preview", preview_call, {200: Preview}),
+    Operation("POST", "/api/voice/preview", preview_call, {200: Preview}, (NO_DID, DIDS_RESTING)),
     Operation(
         "DELETE", "/api/voice/{id}", end_call, {200: CallEnded}, (CALL_NOT_FOUND, AMI_OFF, AMI_UNAVAILABLE)
     ),

@@ -1,7 +1,7 @@
 """An answer that goes on: written piece by piece at the client's own pace, until one of us leaves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -21,9 +21,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StreamAnswer:
-    """`pieces` makes what is sent, given the request's `Last-Event-ID` (empty without one)."""
+    """`begin` makes what is sent, given the request's `Last-Event-ID` (empty without one); it may raise
+    `ProblemError` instead.
+    """
 
-    pieces: Callable[[str], AsyncIterator[bytes]]
+    begin: Callable[[str], Awaitable[AsyncIterator[bytes]]]
     media_type: str
 
 
@@ -47,9 +49,10 @@ async def response(request: web.Request, answer: StreamAnswer) -> web.StreamResp
     }
     if request.method == "HEAD":
         return web.Response(headers=headers)
+    pieces = await answer.begin(request.headers.get("Last-Event-ID", ""))
     sent = web.StreamResponse(headers=headers)
     await sent.prepare(request)
-    sending = asyncio.create_task(_send(sent, answer.pieces(request.headers.get("Last-Event-ID", ""))))
+    sending = asyncio.create_task(_send(sent, pieces))
     closing = asyncio.create_task(request.app[CLOSING].wait())
     try:
         await asyncio.wait({sending, closing}, return_when=asyncio.FIRST_COMPLETED)

@@ -58,6 +58,7 @@ class Pace:
         connect: for the connection and the login.
         boot: for Asterisk to be fully started after the login.
         answer: for the answer to an action.
+        silence: without a word after something was asked; then no order to dial is sent, which might be lost.
         ping: between two pings.
         pause: before the first new attempt to connect; doubled for each further one up to `longest_pause`,
             and shortened by up to a half by chance, so that many servers do not come back at once.
@@ -66,9 +67,10 @@ class Pace:
     connect: float = 5.0
     boot: float = 120.0
     answer: float = 5.0
+    silence: float = 1.0
     ping: float = 5.0
     pause: float = 0.5
-    longest_pause: float = 10.0
+    longest_pause: float = 3.0
 
 
 class Ami:
@@ -126,8 +128,9 @@ class Ami:
 
     async def state(self) -> PartState:
         """`degraded` without a connection: inbound calls need none."""
-        if self._link is None:
-            return PartState("ami", "degraded", f"{self._problem}; no outbound calls meanwhile")
+        problem = self._problem if self._link is None else self._silence(self._link)
+        if problem:
+            return PartState("ami", "degraded", f"{problem}; no outbound calls meanwhile")
         return PartState("ami", "ok", self.place)
 
     async def originate(self, wanted: Originate) -> None:
@@ -152,7 +155,10 @@ class Ami:
             "CallerID": _caller_id(wanted.from_name, wanted.from_number),
             "Variable": [_assignment(*variable) for variable in wanted.variables.items()],
         }
-        await self._usable().ask("Originate", fields, seconds=self._pace.answer)
+        link = self._usable()
+        if silence := self._silence(link):
+            raise UnavailableError(silence)
+        await link.ask("Originate", fields, seconds=self._pace.answer)
 
     async def hangup(self, channel: str, cause: int = _NORMAL_CLEARING) -> bool:
         """Ends a channel with a Q.850 cause; False: there is none, or no longer."""
@@ -201,6 +207,11 @@ class Ami:
         if self._link is None:
             raise UnavailableError(self._problem)
         return self._link
+
+    def _silence(self, link: Link) -> str:
+        """What is to be said of a connection that may be dead; nothing of one that is not."""
+        silent = link.silence
+        return f"{self.place}: no answer for {silent:.1f} s" if silent > self._pace.silence else ""
 
     def _heard(self, event: Message) -> None:
         fact = self._reading.fact(event)

@@ -58,9 +58,11 @@ class _Manager(Manager):  # type: ignore[misc]  # panoramisk has no types
 class _Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
     """panoramisk's, which drops letters whose bytes come in two segments, and spaces at the end."""
 
+    heard_at = 0.0  # by the loop's clock
     _rest = b""
 
     def data_received(self, data: bytes) -> None:
+        self.heard_at = asyncio.get_running_loop().time()
         *whole, self._rest = (self._rest + data).split(b"\r\n\r\n")
         for block in whole:
             message = library.Message.from_line(block.decode("utf-8", "replace"))
@@ -79,6 +81,7 @@ class Link:
         self._heard = heard
         self._booted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._manager: Any = None
+        self._asked_at = 0.0
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def connect(self, host: str, port: int, user: str, secret: str, seconds: float) -> None:
@@ -115,6 +118,12 @@ class Link:
         """Waits until Asterisk has loaded all that calls need (its AMI answers before); False: not yet."""
         return await self._comes(self._booted, seconds)
 
+    @property
+    def silence(self) -> float:
+        """Seconds for which nothing at all has come, though something was asked."""
+        asked = self._asked_at
+        return asyncio.get_running_loop().time() - asked if asked > self._manager.protocol.heard_at else 0.0
+
     async def ask(
         self, action: str, fields: Mapping[str, str | Sequence[str]], *, seconds: float, rows: bool = False
     ) -> Sequence[Message]:
@@ -134,6 +143,8 @@ class Link:
             raise UnavailableError(self.lost.result())
         if self._manager.protocol.transport.get_write_buffer_size() > _MOST_UNTAKEN:
             raise UnavailableError("Asterisk does not read what it is sent")
+        if self._asked_at <= self._manager.protocol.heard_at:
+            self._asked_at = asyncio.get_running_loop().time()
         # `as_list` False: one reply. None: the library looks at the reply whether a list follows; then it
         # falls over "successfully queued", and waits for ever when True and the reply is an error.
         answer: asyncio.Future[Any] = self._manager.send_action(sent, as_list=None if rows else False)

@@ -52,6 +52,7 @@ def _written(limits: Limits) -> dict[str, Any]:
         "per_second": limits.capacity.per_second,
         "at_once": limits.capacity.at_once,
         "for_inbound": limits.capacity.for_inbound,
+        "sip_uris": sorted(limits.sip_uris),
     }
 
 
@@ -67,4 +68,5 @@ def _read(kept: dict[str, Any]) -> Limits:
             at_once=kept.get("at_once", usual.capacity.at_once),
             for_inbound=kept.get("for_inbound", usual.capacity.for_inbound),
         ),
+        sip_uris=frozenset(kept.get("sip_uris", ())),
     )

@@ -17,6 +17,7 @@ from trunx.adapters.store.account_limits import limits_of
 from trunx.adapters.store.database import Database
 from trunx.adapters.store.log import append, tell_calls
 from trunx.adapters.store.tables import LIVE, calls, dials, dids, now, suppressions
+from trunx.domain import brief
 from trunx.domain.call import Call, EndReason, Event, Status
 from trunx.domain.dial import Dial, Judge, Reading, judged
 from trunx.domain.errors import ExistsError, NotFoundError
@@ -52,7 +53,8 @@ class Dials:
                 await connection.execute(insert(calls).values(row | {"server": self._server}))
                 asked = {column.name: getattr(dial, column.name) for column in _DIAL}
                 written = {name: json.dumps(asked[name]) for name in ("metadata", "verdict")}
-                await connection.execute(insert(dials).values(asked | written))
+                who = None if dial.ai is None else json.dumps(brief.as_json(dial.ai))
+                await connection.execute(insert(dials).values(asked | written | {"ai": who}))
                 await tell_calls(connection, {call.id: None})
         except IntegrityError:
             raise ExistsError(call.id) from None
@@ -102,6 +104,11 @@ class Dials:
         async with self._database.reading() as connection:
             return {row.call: json.loads(row.metadata) for row in await connection.execute(query)}
 
+    async def by_ai(self, ids: Collection[str]) -> Collection[str]:
+        query = select(dials.c.call).where(dials.c.call.in_(ids), dials.c.ai.is_not(None))
+        async with self._database.reading() as connection:
+            return set((await connection.execute(query)).scalars())
+
     async def standing(self, account: str, from_number: str, to_number: str) -> Facts:
         async with self._database.reading() as connection:
             return await self._standing(connection, account, from_number, to_number, None)
@@ -145,12 +152,13 @@ class Dials:
             changed = await connection.execute(
                 update(calls).where(calls.c.id == call).values(machine=machine, machine_cause=cause)
             )
-            if changed.rowcount:
-                account = (
-                    await connection.execute(select(calls.c.account).where(calls.c.id == call))
-                ).scalar_one()
+            if not changed.rowcount:
+                return
+            query = select(calls.c.account, calls.c.ended_at).where(calls.c.id == call)
+            row = (await connection.execute(query)).one()
+            if row.ended_at is None:  # the end of a call is told last
                 data = {"machine": machine, "cause": cause}
-                told = Event(account, call, EventType.CALL_MACHINE, now(), data, f"{call}:machine")
+                told = Event(row.account, call, EventType.CALL_MACHINE, now(), data, f"{call}:machine")
                 await append(connection, [told])
 
     async def _standing(
@@ -232,4 +240,5 @@ def _call(row: Row[Any]) -> Call:
 def _dial(row: Row[Any]) -> Dial:
     fields = dict(row._mapping)  # noqa: SLF001 - as above
     fields |= {"metadata": json.loads(row.metadata), "verdict": json.loads(row.verdict or "[]")}
+    fields["ai"] = None if row.ai is None else brief.of_json(json.loads(row.ai))
     return Dial(**fields)

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import Row, Select, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from trunx.adapters.store.agents import hold
 from trunx.adapters.store.database import Database
 from trunx.adapters.store.paging import page_of, rows
 from trunx.adapters.store.revisions import next_revision
@@ -19,15 +20,26 @@ class Dids:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, account: str, did: str, ivr_id: str | None, label: str | None) -> Did:
+    async def create(
+        self, account: str, did: str, ivr_id: str | None, label: str | None, agent: str | None = None
+    ) -> Did:
         async with self._database.writing() as connection:
             revision = await next_revision(connection)
             uid = None if ivr_id is None else await ivr_uid(connection, account, ivr_id)
+            if agent is not None:
+                await hold(connection, account, agent)
             owner = (await connection.execute(select(dids.c.account).where(dids.c.did == did))).scalar()
             if owner is not None:
                 raise ExistsError(did) if owner == account else OwnedByAnotherError(did)
             await register(
-                self._database, connection, did, account=account, ivr=uid, label=label, revision=revision
+                self._database,
+                connection,
+                did,
+                account=account,
+                ivr=uid,
+                agent=agent,
+                label=label,
+                revision=revision,
             )
             return await _did(connection, account, did)
 
@@ -38,8 +50,9 @@ class Dids:
             if "ivr" in fields:
                 ivr_id = fields["ivr"]
                 values["ivr"] = None if ivr_id is None else await ivr_uid(connection, account, ivr_id)
-            if "label" in fields:
-                values["label"] = fields["label"]
+            if (agent := fields.get("agent")) is not None:
+                await hold(connection, account, agent)
+            values |= {name: fields[name] for name in ("agent", "label") if name in fields}
             await connection.execute(update(dids).where(dids.c.did == did).values(values))
             return await _did(connection, account, did)
 
@@ -59,7 +72,7 @@ class Dids:
             given_up = await connection.execute(
                 update(dids)
                 .where(dids.c.did == did, dids.c.account == account)
-                .values(account=None, ivr=None, label=None, revision=revision)
+                .values(account=None, ivr=None, agent=None, label=None, revision=revision)
             )
             if given_up.rowcount == 0:
                 raise NotFoundError("did")
@@ -81,11 +94,13 @@ async def register(
     *,
     account: str,
     ivr: str | None,
-    label: str | None,
+    agent: str | None = None,
+    label: str | None = None,
     revision: int,
 ) -> None:
     """Gives `account` a number that nobody has (the caller has seen to that, after `next_revision`)."""
-    values = {"account": account, "ivr": ivr, "label": label, "created_at": now(), "revision": revision}
+    values: dict[str, Any] = {"account": account, "ivr": ivr, "agent": agent, "label": label}
+    values |= {"created_at": now(), "revision": revision}
     row = database.insert(dids).values(did=did, **values)
     await connection.execute(row.on_conflict_do_update(index_elements=[dids.c.did], set_=values))
 
@@ -106,4 +121,11 @@ async def _did(connection: AsyncConnection, account: str, did: str) -> Did:
 
 
 def _read(row: Row[Any]) -> Did:
-    return Did(did=row.did, account=row.account, ivr=row.ivr_id, label=row.label, created_at=row.created_at)
+    return Did(
+        did=row.did,
+        account=row.account,
+        ivr=row.ivr_id,
+        agent=row.agent,
+        label=row.label,
+        created_at=row.created_at,
+    )

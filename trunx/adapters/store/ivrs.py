@@ -98,9 +98,7 @@ class Ivrs:
                 return str(held.id) if held.id is not None else None
             if held is not None and held.account is not None:
                 raise OwnedByAnotherError(did)
-            await register(
-                self._database, connection, did, account=account, ivr=uid, label=None, revision=revision
-            )
+            await register(self._database, connection, did, account=account, ivr=uid, revision=revision)
             return None
 
 

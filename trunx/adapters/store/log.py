@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
-from sqlalchemy import Row, TextClause, select
+from sqlalchemy import Row, TextClause, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trunx.adapters.cache.news import Bell, News, tell
@@ -118,6 +118,12 @@ class Log:
         query = select(event_heads.c.seq).where(event_heads.c.account == account)
         async with self._database.reading() as connection:
             return (await connection.execute(query)).scalar() or 0
+
+    async def first(self, account: str) -> int:
+        query = select(func.min(events.c.seq)).where(events.c.account == account)
+        async with self._database.reading() as connection:
+            found: int | None = (await connection.execute(query)).scalar()
+        return await self.head(account) + 1 if found is None else found
 
     def listening(self, account: str) -> AbstractContextManager[Bell]:
         return self._news.listening(account)

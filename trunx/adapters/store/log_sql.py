@@ -16,7 +16,7 @@ _CALL = {
     "direction": "c.direction",
     "from": "c.from_number",
     "to": "c.to_number",
-    "provider": "coalesce(c.provider, 'asterisk')",
+    "provider": "CASE WHEN d.ai IS NULL THEN coalesce(c.provider, 'asterisk') ELSE 'ultravox' END",
     "ivr": "c.ivr",
     "ivrVersion": "c.ivr_version",
     "metadata": "{metadata}",

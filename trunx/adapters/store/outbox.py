@@ -148,17 +148,13 @@ async def _settle(
 
 
 def _tried(webhook_id: str, parcel: Parcel, outcome: Outcome) -> dict[str, Any]:
-    status, next_at = DeliveryStatus.DELIVERED, None
-    if not outcome.is_taken:
-        wait = next_wait(parcel.attempts + 1, random.random())  # noqa: S311 - jitter
-        status = DeliveryStatus.DEAD if wait is None else DeliveryStatus.WAITING
-        next_at = None if wait is None else outcome.at + wait
+    wait = None if outcome.is_taken else next_wait(parcel.attempts + 1, random.random())  # noqa: S311 - jitter
     return {
         "of": webhook_id,
         "which": parcel.seq,
         "before": parcel.attempts,
-        "status": status.value,
-        "next_at": next_at,
+        "status": parcel.status_after(outcome).value,
+        "next_at": None if wait is None else outcome.at + wait,
         "tried_at": outcome.at,
         "answer": outcome.answer,
         "problem": outcome.problem,

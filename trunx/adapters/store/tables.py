@@ -63,9 +63,9 @@ _WAITING = "status = 'waiting'"
 metadata = MetaData()
 
 
-def _some(name: str, which: str, *columns: str) -> Index:
+def some(name: str, which: str, *columns: str, unique: bool = False) -> Index:
     """An index of those rows only that `which` holds for."""
-    return Index(name, *columns, sqlite_where=text(which), postgresql_where=text(which))
+    return Index(name, *columns, unique=unique, sqlite_where=text(which), postgresql_where=text(which))
 
 
 accounts = Table(
@@ -121,6 +121,7 @@ dids = Table(
     Column("did", Name, primary_key=True),
     Column("account", Name, ForeignKey("accounts.id")),
     Column("ivr", Name, ForeignKey("ivrs.uid")),
+    Column("agent", Name),
     Column("label", Text),
     Column("created_at", Moment, nullable=False),
     Column("revision", BigInteger, nullable=False),
@@ -179,10 +180,10 @@ calls = Table(
     Column("machine", Text),
     Column("machine_cause", Text),
     Index("calls_newest", "account", "created_at", "id"),
-    _some("calls_live", LIVE, "server"),
+    some("calls_live", LIVE, "server"),
     # Of the calls that we placed: how often a number was tried, and how a DID of ours fares.
-    _some("calls_to", _DIALLED, "account", "to_number", "created_at"),
-    _some("calls_from", _DIALLED, "account", "from_number", "created_at"),
+    some("calls_to", _DIALLED, "account", "to_number", "created_at"),
+    some("calls_from", _DIALLED, "account", "from_number", "created_at"),
 )
 
 # What was asked for with a call that we place. `dialled_at` is set once, by the one who then dials.
@@ -205,6 +206,7 @@ dials = Table(
     Column("server", Text),
     Column("verdict", Text),
     Column("canceled_at", Moment),
+    Column("ai", Text),
     Index("dials_account", "account"),
 )
 
@@ -289,8 +291,8 @@ deliveries = Table(
     Column("problem", Text),
     Column("ms", Integer),
     PrimaryKeyConstraint("webhook", "seq"),
-    _some("deliveries_waiting", _WAITING, "webhook", "seq"),
-    _some("deliveries_in_turn", _WAITING, "webhook", "call", "seq"),
+    some("deliveries_waiting", _WAITING, "webhook", "seq"),
+    some("deliveries_in_turn", _WAITING, "webhook", "call", "seq"),
     sqlite_with_rowid=False,
 )
 
@@ -302,7 +304,6 @@ account_limits = Table(
     Column("limits", Text, nullable=False),
 )
 
-# How each DID stood when its health was last looked at.
 idempotency = Table(
     "idempotency",
     metadata,

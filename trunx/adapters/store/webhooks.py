@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Integer, Row, Select, Text, bindparam, delete, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from trunx.adapters.cache.news import tell
 from trunx.adapters.store.database import Database
 from trunx.adapters.store.paging import page_of, rows
 from trunx.adapters.store.tables import Moment, Name, deliveries, event_heads, events, now, webhooks
@@ -102,6 +103,7 @@ class Webhooks:
             if (await connection.execute(again)).rowcount == 0:
                 raise NotFoundError("delivery")
             await connection.execute(_DUE, {"which": webhook_id, "moment": moment})
+            tell(connection, [account])
             return _delivery((await connection.execute(_DELIVERIES.where(*which))).one())
 
     async def redeliver(self, account: str, webhook_id: str, first: int, last: int) -> int:
@@ -115,6 +117,7 @@ class Webhooks:
             )
             count = (await connection.execute(sent)).rowcount
             await connection.execute(_DUE, {"which": webhook_id, "moment": moment})
+            tell(connection, [account])
             return count
 
 

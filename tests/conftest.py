@@ -1,0 +1,20 @@
+"""What holds for all tests at once: nothing that they, or a server of theirs, has logged was a secret."""
+
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from tests import secrecy
+
+
+def pytest_configure() -> None:
+    """Listens in before anything is logged."""
+    structlog.configure(processors=[secrecy.heed, *structlog.get_config()["processors"]])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_secret_in_any_log() -> Iterator[None]:
+    """Fails the session's last test when a log had a secret in it."""
+    yield
+    assert not secrecy.LEAKS, "secrets in logs:\n" + "\n".join(secrecy.LEAKS)

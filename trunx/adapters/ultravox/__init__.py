@@ -1,0 +1,1 @@
+"""Ultravox: its agents, and the calls in which they talk to people."""
