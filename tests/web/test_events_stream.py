@@ -101,7 +101,7 @@ async def test_who_was_away_for_longer_than_events_are_kept_is_told_so(house: Ho
     async with database.writing() as connection:
         old = update(events).where(events.c.account == ada.account, events.c.seq < 4)
         await connection.execute(old.values(at=now() - timedelta(days=31)))
-    assert await Purge(database, timedelta(days=30)).once() == 3
+    await Purge(database, timedelta(days=30)).once()
 
     for query, headers in (("?after=2", {}), ("?follow=false", {"Last_Event_ID": "1"})):
         got = await ada.ask("GET", f"/api/events{query}", **headers)
