@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
@@ -43,6 +43,7 @@ from trunx.adapters.studio.studio import Limits as StudioLimits
 from trunx.adapters.studio.studio import Studio
 from trunx.adapters.voices.local import LocalVoice
 from trunx.ai import ai_agents
+from trunx.background import at_work
 from trunx.calling import calling
 from trunx.domain.account import new_secret
 from trunx.domain.errors import UnavailableError
@@ -111,7 +112,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         accounts, ivrs = Accounts(database), Ivrs(database)
         purge = Purge(database, timedelta(days=settings.events_days))
         for work in (lines.heal(), journal.replay_for_ever(suppressions), deliverer.run(), purge.run()):
-            stack.push_async_callback(_cancelled, asyncio.create_task(work))
+            await stack.enter_async_context(at_work(work))
         ai = await stack.enter_async_context(ai_agents(settings, database, cache))
         transfers = Transfers(talking=ai.talking, agents=ai.rows)
         inbound = Inbound(lines, opt_outs, recorder, sound.folders, settings.region, transfers=transfers)
@@ -121,7 +122,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             recorded = await stack.enter_async_context(
                 recording(settings, database, calls_out.switch, public_url)
             )
-        stack.push_async_callback(_cancelled, asyncio.create_task(recorded.keeper.run()))
+        await stack.enter_async_context(at_work(recorded.keeper.run()))
         with _port("AGI", settings.agi_host, settings.agi_port):
             calls = await stack.enter_async_context(
                 agi.Server(
@@ -135,9 +136,9 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         if calls_out.truth is None:
             recorder.end_lost()
         else:
-            stack.push_async_callback(_cancelled, asyncio.create_task(calls_out.truth.run()))
+            await stack.enter_async_context(at_work(calls_out.truth.run()))
         for chore in ai.chores:
-            stack.push_async_callback(_cancelled, asyncio.create_task(chore()))
+            await stack.enter_async_context(at_work(chore()))
         await _end_lost(sound)
         CALLS_LIVE.set_function(lambda: calls.sessions)
         CALLS_REFUSED.set_function(lambda: calls.refused)
@@ -303,7 +304,7 @@ async def _sound(settings: Settings, database: Database, lines: Lines) -> AsyncI
     ):
         await _stage_prompts(own, staging)
         for work in (staging.run(), library.sweep_for_ever()):
-            stack.push_async_callback(_cancelled, asyncio.create_task(work))
+            await stack.enter_async_context(at_work(work))
         yield _Sound(audios, studio, voices, staging, library, incoming, SoundFolders(own, *seen))
 
 
@@ -378,12 +379,6 @@ async def _first_start(
         )
         return None
     return None if settings.api_key is not None else secret
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 def _raise_file_limit() -> None:

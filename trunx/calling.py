@@ -1,8 +1,7 @@
 """Puts together what places calls; `app.py` puts it into the whole."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 
 from dialplan.names import AGI_PATH_OUTBOUND
@@ -13,6 +12,7 @@ from trunx.adapters.store.database import Database
 from trunx.adapters.store.dials import Dials
 from trunx.adapters.store.ivr_lines import IvrLines
 from trunx.adapters.store.standings import Standings
+from trunx.background import at_work
 from trunx.domain.gate import Capacity
 from trunx.domain.records import PartState
 from trunx.engine.bridging import Bridging
@@ -82,13 +82,8 @@ async def calling(
         )
         stack.push_async_callback(outbound.close)
         if switch is None:
-            ending = asyncio.create_task(end_overdue_for_ever(dials, settling))
-            try:
+            async with at_work(end_overdue_for_ever(dials, settling)):
                 yield Calling(inbound, outbound, picking, None, _NoSwitch(), None)
-            finally:
-                ending.cancel()
-                with suppress(asyncio.CancelledError):
-                    await ending
             return
         inbound.scripts[AGI_PATH_OUTBOUND] = Held(
             dials=dials,

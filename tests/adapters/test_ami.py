@@ -72,6 +72,16 @@ async def test_nothing_is_sent_while_there_is_no_connection() -> None:
         assert stub.named("Originate") == []
 
 
+async def test_an_asterisk_that_is_ending_is_away() -> None:
+    """It says no to everything, which is no verdict on what was asked."""
+    async with connected() as (stub, ami):
+        for action in ("Originate", "CoreShowChannels"):
+            stub.replies[action] = "Response: Error\r\n{id}Message: Asterisk is shutting down\r\n\r\n"
+        for asking in (ami.originate(CALL), ami.channels()):
+            with pytest.raises(UnavailableError, match="shutting down"):
+                await asking
+
+
 # 3. A refused login raised nothing.
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import socket
 import sqlite3
 import stat
@@ -177,6 +178,26 @@ async def test_cancelling_is_not_swallowed(database: Database) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await Accounts(database).list_accounts() == []
+
+
+async def test_whoever_is_cancelled_leaves_no_lock(sqlite: Database) -> None:
+    """At whichever moment of a transaction, also while its statement is still being worked on."""
+    chance = random.Random(1)
+
+    async def write(name: str) -> None:
+        async with sqlite.writing() as connection:
+            await connection.execute(accounts.insert().values(id=name, name="Ada", created_at=now()))
+            await connection.execute(select(accounts))
+
+    await sqlite.migrate()
+    for number in range(150):
+        writes = [asyncio.create_task(write(f"MA{number}-{one}")) for one in range(3)]
+        await asyncio.sleep(chance.uniform(0, 0.012))
+        for one in writes[:2]:
+            one.cancel()
+        async with asyncio.timeout(2):
+            await asyncio.wait(writes)
+        await writes[2]
 
 
 async def test_a_newer_schema_is_refused(new_url: str) -> None:

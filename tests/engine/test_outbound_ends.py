@@ -102,6 +102,19 @@ async def test_an_order_that_could_not_be_sent_waits(office: Office) -> None:
     assert office.orders() == 1
 
 
+async def test_a_refused_list_of_channels_ends_nothing(office: Office) -> None:
+    """Neither a call, nor the work on the others."""
+    call = await office.place()
+    await office.asterisk.has("Originate")
+    listed = office.orders("CoreShowChannels")
+    office.asterisk.replies["CoreShowChannels"] = "Response: Error\r\n{id}Message: Permission denied\r\n\r\n"
+    await office.asterisk.has("CoreShowChannels", listed + 3)
+    office.state(call, "5")
+    await office.is_so(call, lambda row: row.status is Status.RINGING)
+    office.lists()
+    assert await office.ended(call) == (Status.FAILED, EndReason.LOST)
+
+
 async def test_how_a_call_failed_is_told_by_its_channel(office: Office) -> None:
     """Also when the end of its dialling is heard first, and the database is slow to take the other news."""
     call = await office.place()

@@ -239,13 +239,13 @@ class AgentSide:
                 Async="true",
                 CallerID=f"<{outgoing['from']}>",
             )
-            event = await ended.next(within=3600)
+            await ended.next(within=3600)
         del self.standing[name]
-        # Whoever left first has said so already; what never joined was refused, or rang in vain.
+        # An agent that leaves says so before it does; what never joined was refused, or rang in vain.
         if self.peer.calls.get(name, {}).get("joined") is None:
             await self.peer.end(name, "connection_error", "DESTINATION_UNAVAILABLE")
         else:
-            await self.peer.end(name, "agent_hangup" if event["Cause"] == "0" else "hangup")
+            await self.peer.end(name, "hangup")
 
     async def over(self, call: dict[str, Any]) -> None:
         """`on_over` of the stand-in: hangs up what still stands."""

@@ -217,6 +217,9 @@ class Truth:
             return {channel.channel: channel for channel in await self._switch.channels()}
         except UnavailableError:
             return None
+        except AmiRefusedError as error:
+            log.error("Asterisk does not say which channels there are", problem=str(error))  # noqa: TRY400
+            return None
 
     def _state(self, call: Call, dial: Dial, channel: LiveChannel | None, now: datetime) -> Reading | None:
         """What a comparison says of a call, but for its channel being gone."""

@@ -27,6 +27,7 @@ Message: TypeAlias = Mapping[str, Any]
 _MOST_BYTES = 1_000  # Asterisk drops a line of more than 1,023 and acts on the rest (`inbuf` in manager.c)
 _MOST_UNTAKEN = 1 << 16  # bytes; an Asterisk that reads nothing must not fill our memory
 _NO_CHANNEL = ("no such channel", "channel does not exist", "channel not existent", "channel not found")
+_ENDING = "asterisk is shutting down"  # process_message in manager.c, to each action
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, for no time
 
 # Its lines say nothing that ours do not, and some of them hold the secret.
@@ -131,7 +132,7 @@ class Link:
 
         Raises:
             ValueError: a field holds what would end its line, or too much. Nothing was sent.
-            UnavailableError: nothing was sent.
+            UnavailableError: nothing was sent, or Asterisk is ending and does nothing more.
             AmiRefusedError: Asterisk's own words; `NoSuchChannelError` where they say that.
             AmiUnknownError: it was sent, and no answer came.
         """
@@ -158,6 +159,8 @@ class Link:
         messages = answer.result() if isinstance(answer.result(), list) else [answer.result()]
         if not messages[0].success:
             words = text(messages[0], "Message") or "no reason given"
+            if words.lower().startswith(_ENDING):
+                raise UnavailableError(words)
             unknown = any(words.lower().startswith(phrase) for phrase in _NO_CHANNEL)
             raise (NoSuchChannelError if unknown else AmiRefusedError)(words)
         return messages

@@ -205,12 +205,23 @@ def _place(target: URL) -> str:
     return f"PostgreSQL {target.database or ''} at {host}" + (f":{target.port}" if target.port else "")
 
 
+class _Connection(sqlite3.Connection):
+    """One that leaves no lock behind: whoever is cancelled in the middle of a transaction has it closed, and
+    SQLite puts that off for as long as anybody holds a cursor (sqlite3_close_v2).
+    """
+
+    def close(self) -> None:
+        if self.in_transaction:
+            self.rollback()
+        super().close()
+
+
 def _sqlite(target: URL) -> AsyncEngine:
     engine = create_async_engine(
         target,
         # No isolation level: the module's own BEGIN comes too late for a transaction that reads before it
         # writes; ours is sent by the listener below.
-        connect_args={"isolation_level": None, "timeout": _ENGINE_PATIENCE},
+        connect_args={"isolation_level": None, "timeout": _ENGINE_PATIENCE, "factory": _Connection},
         pool_size=6,
         # The same connection again: what another one writes empties its page cache, and it must be warm.
         pool_use_lifo=True,
