@@ -1,4 +1,4 @@
-"""What recordings are tested with: a real database, folder and studio; Asterisk is its folder and channels."""
+"""What recordings are tested with: a real database, folder and studio; Asterisk as folder and channels."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
