@@ -19,6 +19,15 @@ CONTEXT_OUTBOUND = "trunx-outbound"
 EXTENSION_OUTBOUND = "placed"
 """Its only extension."""
 
+CONTEXT_TRANSFER = "trunx-transfer"
+"""The same of a call to whom somebody is transferred to by request; it has the same extension."""
+
+CONTEXT_AFTER = "trunx-after"
+"""Where who was transferred goes on when the other one has left."""
+
+EXTENSION_AFTER = "s"
+"""Its only extension."""
+
 VARIABLE_MAX_SECONDS = "TRUNX_MAX_SECONDS"
 """Channel variable of a call we place: seconds after the answer at which Asterisk itself ends it."""
 
@@ -46,6 +55,21 @@ VARIABLE_TOKEN = "TRUNX_TOKEN"  # noqa: S105 - the variable's name
 VARIABLE_TALKING = "TRUNX_TALKING"
 """Channel variable of a caller: 1 while an agent talks to her, so that the dialplan need not apologise."""
 
+CONTEXT_ACTION = "trunx-action"
+"""The context of a call's silent companions, by which its parties are told something as they talk."""
+
+EXTENSION_PLAYS = "plays"
+"""Its extension that plays, by our session."""
+
+EXTENSION_WHISPERS = "whispers"
+"""Its extension that lets a party hear what is played."""
+
+VARIABLE_SPIED = "TRUNX_SPIED"
+"""Channel variable of a companion: the channel that is to hear it."""
+
+VARIABLE_SPYING = "TRUNX_SPYING"
+"""Channel variable of a companion: ChanSpy's options."""
+
 RECORDINGS = "trunx/calls"
 """Folder of recordings, inside Asterisk's own (`monitor` in its spool folder)."""
 
@@ -60,6 +84,12 @@ AGI_PATH = "inbound"
 
 AGI_PATH_OUTBOUND = "outbound"
 """The same for a call that we have placed."""
+
+AGI_PATH_ACTION = "action"
+"""The same for a companion that plays."""
+
+AGI_PATH_TRANSFER = "transfer"
+"""The same for one to whom somebody is to be transferred to."""
 
 AGI_URL = f"agi://{AGI_HOST}:{AGI_PORT}/{AGI_PATH}"
 

@@ -11,14 +11,22 @@ from dataclasses import dataclass
 
 from dialplan.names import (
     AGI_PATH,
+    AGI_PATH_ACTION,
     AGI_PATH_OUTBOUND,
+    AGI_PATH_TRANSFER,
     AGI_URL,
+    CONTEXT_ACTION,
+    CONTEXT_AFTER,
     CONTEXT_AGENT,
     CONTEXT_INBOUND,
     CONTEXT_OUTBOUND,
+    CONTEXT_TRANSFER,
     CONTEXT_WAIT,
+    EXTENSION_AFTER,
     EXTENSION_OUTBOUND,
+    EXTENSION_PLAYS,
     EXTENSION_TROUBLE,
+    EXTENSION_WHISPERS,
     GROUP_EXPECTING,
     RECORDINGS,
     SOUND_CONNECTING,
@@ -28,12 +36,25 @@ from dialplan.names import (
     VARIABLE_DID,
     VARIABLE_MAX_SECONDS,
     VARIABLE_RECORD,
+    VARIABLE_SPIED,
+    VARIABLE_SPYING,
     VARIABLE_TALKING,
     VARIABLE_TOKEN,
     VARIABLE_TRIES,
 )
 
-__all__ = ["Extension", "Step", "arriving", "inbound", "outbound", "render", "waiting"]
+__all__ = [
+    "Extension",
+    "Step",
+    "acting",
+    "after",
+    "arriving",
+    "inbound",
+    "outbound",
+    "render",
+    "transferring",
+    "waiting",
+]
 
 STOCK_APOLOGY = "sorry&please-try-call-later"
 """Both files are in Asterisk's own core sounds: "We're sorry. Please try your call again later."."""
@@ -53,7 +74,16 @@ _AGI_URL = re.compile(
     r"(?P<scheme>[a-z]+)://(?P<host>[^/:\[\]]*|\[[^/\[\]]*\])(?::(?P<port>[^/]*))?(?:/(?P<path>.*))?",
     re.DOTALL,
 )
-_OURS = frozenset({CONTEXT_OUTBOUND, CONTEXT_AGENT, CONTEXT_WAIT})
+_OURS = frozenset(
+    {
+        CONTEXT_OUTBOUND,
+        CONTEXT_TRANSFER,
+        CONTEXT_AFTER,
+        CONTEXT_ACTION,
+        CONTEXT_AGENT,
+        CONTEXT_WAIT,
+    }
+)
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
 _PORT = re.compile(r"[0-9]{1,5}")
 _PATH = re.compile(r"[A-Za-z0-9_/.-]{1,200}")
@@ -169,6 +199,35 @@ def outbound(agi_url: str) -> tuple[Extension, ...]:
     )
 
 
+def transferring(agi_url: str) -> tuple[Extension, ...]:
+    """Gives the extension of a call to whom somebody is transferred to; `agi_url`: the transfer script."""
+    return (
+        Extension(
+            EXTENSION_OUTBOUND,
+            (
+                "Whom somebody is to be transferred to enters here when that call is answered: trunx then",
+                "connects both. Without trunx nobody is transferred, and nothing has happened to who was to be.",
+            ),
+            (
+                Step(f"Set(TIMEOUT(absolute)=${{{VARIABLE_MAX_SECONDS}}})"),
+                Step(f"AGI({agi_url})"),
+                Step("Hangup()"),
+            ),
+        ),
+    )
+
+
+def after() -> tuple[Extension, ...]:
+    """Gives the extension for who was transferred, once the other one has left."""
+    return (
+        Extension(
+            EXTENSION_AFTER,
+            ("Who was transferred comes here when the other one has hung up.",),
+            (Step(f"Playback({SOUND_GOODBYE})"), Step("Hangup()")),
+        ),
+    )
+
+
 ARRIVAL_SECONDS = 30
 """How long an agent's call rings at most until its caller is through with what is announced before."""
 DEAF_SECONDS = 3
@@ -233,6 +292,22 @@ def waiting() -> tuple[Extension, ...]:
     )
 
 
+def acting(agi_url: str) -> tuple[Extension, ...]:
+    """Gives the extensions of those who are heard in talks; `agi_url` is that of the action script."""
+    return (
+        Extension(
+            EXTENSION_PLAYS,
+            ("What the parties of a talk are to hear is played here, by trunx ...",),
+            (Step("Answer()"), Step(f"AGI({agi_url})"), Step("Hangup()")),
+        ),
+        Extension(
+            EXTENSION_WHISPERS,
+            ("... and heard by them here. It ends with either.",),
+            (Step(f"ChanSpy(${{{VARIABLE_SPIED}}},${{{VARIABLE_SPYING}}})"), Step("Hangup()")),
+        ),
+    )
+
+
 def _clean_number(variable: str) -> str:
     """Takes a number out of a SIP user part, which may be `+1949...;npdi;rn=...` or hold a real newline."""
     return f"Set({VARIABLE_DID}=${{FILTER(0-9+,${{CUT({variable},\\;,1)}})}})"
@@ -245,6 +320,9 @@ def _lines(agi_url: str, context: str) -> Iterator[str]:
     yield from _context(CONTEXT_OUTBOUND, outbound(f"{server}/{AGI_PATH_OUTBOUND}"))
     yield from _context(CONTEXT_AGENT, arriving())
     yield from _context(CONTEXT_WAIT, waiting())
+    yield from _context(CONTEXT_TRANSFER, transferring(f"{server}/{AGI_PATH_TRANSFER}"))
+    yield from _context(CONTEXT_AFTER, after())
+    yield from _context(CONTEXT_ACTION, acting(f"{server}/{AGI_PATH_ACTION}"))
 
 
 def _context(name: str, extensions: tuple[Extension, ...]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from aiohttp import web
 import agi
 from sounds import ENGINE
 from trunx import demo
+from trunx.acting import acting
 from trunx.adapters.cache.news import News
 from trunx.adapters.cache.published import Published
 from trunx.adapters.cache.redis import RedisServer, open_redis
@@ -55,7 +56,7 @@ from trunx.engine.metrics import CALLS_LIVE, CALLS_REFUSED
 from trunx.engine.opt_out import OptOuts
 from trunx.engine.ports import Lines, Part, Voices
 from trunx.engine.transferring import Transfers
-from trunx.recording import recording
+from trunx.recording import recording, recordings
 from trunx.settings import PREFIX, Settings, SettingsError
 from trunx.web.application import create_application
 from trunx.web.ports import Ports
@@ -101,11 +102,11 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             cache = await stack.enter_async_context(_cache(settings))
         news = await stack.enter_async_context(News(database, cache.client))
         post = await stack.enter_async_context(Post.open(private=settings.webhook_private))
-        deliverer = Deliverer(Outbox(database), post, news, owner=settings.server_name)
+        public_url = (settings.public_url or _url(settings.http_host, settings.http_port)).rstrip("/")
+        deliverer = Deliverer(Outbox(database), post, news, owner=settings.server_name, public_url=public_url)
         lines = await stack.enter_async_context(Published(database, cache.client))
         recorder = await stack.enter_async_context(Recorder(database, server=settings.server_name))
-        suppressions = Suppressions(database)
-        journal = Journal(settings.data_dir / "suppressions.journal")
+        suppressions, journal = Suppressions(database), Journal(settings.data_dir / "suppressions.journal")
         opt_outs = OptOuts(suppressions, journal)
         stack.push_async_callback(opt_outs.drain)
         sound = await stack.enter_async_context(_sound(settings, database, lines))
@@ -116,13 +117,13 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         ai = await stack.enter_async_context(ai_agents(settings, database, cache))
         transfers = Transfers(talking=ai.talking, agents=ai.rows)
         inbound = Inbound(lines, opt_outs, recorder, sound.folders, settings.region, transfers=transfers)
-        calls_out = await stack.enter_async_context(calling(settings, database, cache, inbound, ai.talking))
-        public_url = (settings.public_url or _url(settings.http_host, settings.http_port)).rstrip("/")
         with _data_folder(settings):
-            recorded = await stack.enter_async_context(
-                recording(settings, database, calls_out.switch, public_url)
-            )
-        await stack.enter_async_context(at_work(recorded.keeper.run()))
+            kept = recordings(settings, database, public_url)
+        calls_out = await stack.enter_async_context(
+            calling(settings, database, cache, inbound, ai.talking, recordings=kept, post=post)
+        )
+        recorded = await stack.enter_async_context(recording(settings, database, kept, calls_out.desk))
+        acts = await stack.enter_async_context(acting(settings, database, sound.library, calls_out))
         with _port("AGI", settings.agi_host, settings.agi_port):
             calls = await stack.enter_async_context(
                 agi.Server(
@@ -137,6 +138,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             recorder.end_lost()
         else:
             await stack.enter_async_context(at_work(calls_out.truth.run()))
+            await stack.enter_async_context(at_work(calls_out.call_transfers.run()))
         for chore in ai.chores:
             await stack.enter_async_context(at_work(chore()))
         await _end_lost(sound)
@@ -167,7 +169,12 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             log=Log(database, news),
             webhooks=Webhooks(database),
             post=post,
-            recordings=recorded.recordings,
+            recordings=kept,
+            record=recorded.record,
+            action_rows=acts.rows,
+            keys=acts.keys,
+            sounding=acts.sounding,
+            transfers=calls_out.call_transfers,
             parts=(
                 *(database, cache, sound.staging, sound.voices),
                 *(ai.part, calls_out.part, recorded.keeper),
@@ -179,13 +186,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             http_url = await stack.enter_async_context(_api(ports, settings))
         # After the ports: a start that fails must not have made a key that nobody saw.
         new_key = await _first_start(settings, accounts, ivrs, lines, sound)
-        # What lives now lives for ever: the collector need not look at it again in the middle of calls.
-        # A call makes a hundred containers and no cycles: by default it would run after every seventh.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(10_000, 20, 50)
-        # A call must not wait 5 ms, the default, until the database's thread lets go of the interpreter.
-        sys.setswitchinterval(0.0005)
+        _without_pauses()
         log.info(
             "ready", api=http_url, agi=f"agi://{settings.agi_host}:{calls.port}", data=str(settings.data_dir)
         )
@@ -379,6 +380,16 @@ async def _first_start(
         )
         return None
     return None if settings.api_key is not None else secret
+
+
+def _without_pauses() -> None:
+    # What lives now lives for ever: the collector need not look at it again in the middle of calls.
+    # A call makes a hundred containers and no cycles: by default it would run after every seventh.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
+    # A call must not wait 5 ms, the default, until the database's thread lets go of the interpreter.
+    sys.setswitchinterval(0.0005)
 
 
 def _raise_file_limit() -> None:

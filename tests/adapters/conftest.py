@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+import trunx.adapters.store.action_tables
 import trunx.adapters.store.agent_tables
 import trunx.adapters.store.recording_tables  # noqa: F401 - its tables belong to the metadata
 from tests.adapters.sound_store import SoundStore, StagingOpener

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from structlog.testing import capture_logs
 
+import trunx.adapters.store.action_tables
 import trunx.adapters.store.agent_tables
 import trunx.adapters.store.recording_tables  # noqa: F401 - its tables belong to the metadata
 from tests.adapters.shelf_of_audio import AudioShelf, sound

@@ -1,6 +1,7 @@
 """Recordings on both databases: what may become of them, who works on them, and what is told."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +16,15 @@ from trunx.adapters.store.recordings import Recordings, Secrets
 from trunx.adapters.store.tables import events, now
 from trunx.domain.call import Call, Status, new_call_id, public_call_id
 from trunx.domain.errors import ExistsError, InvalidCursorError, NotFoundError
-from trunx.domain.recording import Kept, Recording, RecordingFilter, RecordingState, StillRecordedError, begun
+from trunx.domain.recording import (
+    Kept,
+    Recording,
+    RecordingFilter,
+    RecordingState,
+    StillRecordedError,
+    begun,
+    whole,
+)
 from trunx.domain.records import Page
 from trunx.engine.recording_ports import RecordingRows
 from trunx.engine.recording_ports import Secrets as SecretsPort
@@ -78,11 +87,11 @@ async def test_what_is_written_is_read(rows: RecordingRows, account: str, other:
     await rows.add(recording)
     assert await rows.get(recording.id) == recording
     assert await rows.get(recording.id, account) == recording
-    assert await rows.of_call(account, recording.call) == [recording]
+    assert await rows.of_calls(account, [recording.call]) == {recording.call: [recording]}
     for nobody in (rows.get(recording.id, other), rows.get(new_call_id(), account)):
         with pytest.raises(NotFoundError):
             await nobody
-    assert await rows.of_call(other, recording.call) == []
+    assert await rows.of_calls(other, [recording.call]) == {}
 
 
 async def test_a_call_is_recorded_once_at_a_time(rows: RecordingRows, account: str) -> None:
@@ -93,7 +102,7 @@ async def test_a_call_is_recorded_once_at_a_time(rows: RecordingRows, account: s
         await rows.add(second)
     await rows.stop(first.id, now(), KEPT)
     await rows.add(second)
-    assert [each.id for each in await rows.of_call(account, one.id)] == [first.id, second.id]
+    assert [each.id for each in (await rows.of_calls(account, [one.id]))[one.id]] == [first.id, second.id]
 
 
 async def test_it_becomes_ready_once_and_tells_it(
@@ -200,7 +209,7 @@ async def test_what_is_deleted_is_seen_by_those_alone_who_clear_up(
     for nothing in (rows.get(recording.id), rows.delete(account, recording.id)):
         with pytest.raises(NotFoundError):
             await nothing
-    assert await rows.of_call(account, recording.call) == []
+    assert await rows.of_calls(account, [recording.call]) == {}
     assert (await rows.page(account, RecordingFilter(), Page(5))).rows == []
     assert not await rows.ready(recording, FILE)
     assert await told(database) == []
@@ -276,3 +285,46 @@ async def test_a_secret_is_made_once_for_all(database: Database) -> None:
     assert len(set(made)) == 1
     assert len(made[0]) == 32
     assert await ports[0].secret("others") != made[0]
+
+
+async def test_that_of_a_whole_call_is_not_adopted_twice(
+    rows: RecordingRows, database: Database, account: str
+) -> None:
+    one = call(account)
+    adopted = whole(one, 60)
+    assert (adopted.id, adopted.channel, adopted.started_at) == (one.id, one.id, one.answered_at)
+    await rows.add(adopted)
+    await rows.stop(adopted.id, now(), KEPT)
+    await rows.delete(account, adopted.id)
+    await rows.forget(adopted.id)
+    with pytest.raises(ExistsError):  # though nobody sees it any more, and nobody has anything to do
+        await rows.add(whole(one, 60))
+    assert await rows.claim("ours", 4, later()) == []
+    async with database.writing() as connection:
+        await connection.execute(update(recordings).values(expires_at=now() - timedelta(seconds=1)))
+    await rows.expire()
+    assert await rows.states([adopted.id]) == {}
+
+
+async def test_a_call_s_end_names_its_recordings(
+    rows: RecordingRows, database: Database, account: str
+) -> None:
+    one, bare = call(account), call(account)
+    first = begun(one, "1.1", now())
+    second = begun(one, "1.1", now() + timedelta(seconds=1))
+    await rows.add(first)
+    await rows.stop(first.id, now(), KEPT)
+    await rows.ready(first, Kept(1_250, 4_711))
+    await rows.add(second)
+    over: dict[str, Any] = {"status": Status.COMPLETED, "ended_at": now()}
+    await written(database, one._replace(**over), bare._replace(**over))
+    query = select(events.c.call, events.c.data).where(events.c.type == "call.completed")
+    async with database.reading() as connection:
+        named = {row.call: json.loads(row.data)["recordings"] for row in await connection.execute(query)}
+    assert named == {
+        one.id: [
+            {"id": first.id, "status": "ready", "duration": 1.25},
+            {"id": second.id, "status": "recording", "duration": None},
+        ],
+        bare.id: [],
+    }

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.bench import audio, outbound
+from tests.bench import actions, audio, outbound
 from tests.bench.measure import Load, Tools, serving
 from tests.bench.real import Comparison, compare
 from tests.bench.report import Figures, show
@@ -28,7 +28,10 @@ AUDIO = "audio"
 
 OUTBOUND = "outbound"
 """The part that places calls, and tells of them; it needs an Asterisk too."""
-ALL = [*KINDS, REAL, AUDIO, OUTBOUND]
+
+ACTIONS = "actions"
+"""The part that acts on live calls; it needs an Asterisk too."""
+ALL = [*KINDS, REAL, AUDIO, OUTBOUND, ACTIONS]
 
 STEADY_RATE = 500
 """New calls a second; with prompts that take a second in all, so many are live at a time."""
@@ -98,6 +101,14 @@ def placed_calls(size: outbound.Size) -> outbound.Outbound | str:
         return str(error)
 
 
+def acted_upon(size: actions.Size) -> actions.Actions | str:
+    """What acting on live calls takes, or why it was not measured."""
+    try:
+        return asyncio.run(actions.measure(size))
+    except (RuntimeError, OSError) as error:
+        return str(error)
+
+
 def note(text: str) -> None:
     """Tells a person at a terminal how far it is."""
     if sys.stderr.isatty():
@@ -131,6 +142,9 @@ def main() -> None:
     if OUTBOUND in parts:
         note("calls that are placed, their events, and which DID calls")
         figures.outbound = placed_calls(outbound.QUICK if arguments.quick else outbound.FULL)
+    if ACTIONS in parts:
+        note("actions on live calls")
+        figures.actions = acted_upon(actions.QUICK if arguments.quick else actions.FULL)
     note("")
     show(figures)
     if arguments.json:

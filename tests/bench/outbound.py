@@ -27,7 +27,7 @@ RATE = 10
 AT_ONCE = 16
 """Requests under way while it is measured how many are accepted."""
 
-_UNLIMITED = (
+UNLIMITED = (
     "--attempts",
     "1000000",
     "--per-second",
@@ -203,7 +203,7 @@ async def _placing(pbx: Asterisk, world: World) -> AsyncIterator[_Place]:
         tempfile.TemporaryDirectory(prefix="trunx-bench-") as folder,
         serving(Path(folder), **settings) as server,
     ):
-        run(Path(folder), "accounts", "limits", *_UNLIMITED, env=server.env())
+        run(Path(folder), "accounts", "limits", *UNLIMITED, env=server.env())
         await pbx.dialplan(dialplan.render(f"agi://127.0.0.1:{server.agi_port}/inbound"))
         url, headers = f"http://127.0.0.1:{server.http_port}", {"Authorization": f"Bearer {server.key}"}
         async with ClientSession(url, headers=headers) as client:

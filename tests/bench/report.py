@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import median
 
+from tests.bench.actions import Actions
 from tests.bench.audio import Audio, Beside
 from tests.bench.measure import Held, Load, processors
 from tests.bench.outbound import AT_ONCE, RATE, Outbound
@@ -22,6 +23,7 @@ class Figures:
         real: calls on a real Asterisk, or why there are none.
         audio: speech and uploads, with calls beside them.
         outbound: calls that were placed, or why there are none.
+        actions: what was done to live calls, or why nothing was.
     """
 
     runs: dict[str, dict[int, list[Load]]] = field(default_factory=dict)
@@ -30,6 +32,7 @@ class Figures:
     real: Comparison | str | None = None
     audio: Audio | None = None
     outbound: Outbound | str | None = None
+    actions: Actions | str | None = None
 
     def rate(self, kind: str, concurrent: int) -> float:
         """Calls a second of the best round."""
@@ -68,6 +71,10 @@ def show(figures: Figures) -> None:
         _show_outbound(figures.outbound)
     elif figures.outbound is not None:
         print(f"Calls that are placed were not measured: {figures.outbound}\n")
+    if isinstance(figures.actions, Actions):
+        _show_actions(figures.actions)
+    elif figures.actions is not None:
+        print(f"Actions on live calls were not measured: {figures.actions}\n")
     for target in targets(figures):
         print(f"{target.verdict:15}{target.what:77}{target.figure}")
 
@@ -177,6 +184,20 @@ def _show_outbound(outbound: Outbound) -> None:
         f"(median), {picked.p99:.2f} (p99) of {picked.picks:,};\n"
         f"    the first pick, which reads all of them, takes {picked.first:.0f} ms.\n"
     )
+
+
+def _show_actions(actions: Actions) -> None:
+    print(
+        f"Actions, {actions.calls} calls up: ms from the request to the first of it that the far side has, "
+        "on two real\nAsterisks that share the machine with the server:"
+    )
+    for what, unsorted in actions.waited_ms.items():
+        waited = sorted(unsorted)
+        print(
+            f"  {what:18} median {median(waited):.0f}, p99 {waited[-1 - len(waited) // 100]:.0f}, longest "
+            f"{waited[-1]:.0f} of {len(waited)}"
+        )
+    print()
 
 
 def targets(figures: Figures) -> Iterator[Target]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import audio, outbound
+from tests.bench import actions, audio, outbound
 from tests.bench.measure import Tools, serving
 from tests.bench.report import Figures, targets
 from tests.bench.studio import contests, recorded
@@ -74,3 +74,16 @@ async def test_calls_are_placed_and_their_events_delivered() -> None:
     assert all(waited > 0 for waited in measured.waited_ms)
     assert measured.events == 20
     assert min(measured.accepted, measured.cpu_ms, measured.delivered, measured.picked.first) > 0
+
+
+async def test_actions_are_timed_until_they_are_heard() -> None:
+    measured = await actions.measure(actions.Size(calls=2, rounds=1))
+
+    assert set(measured.waited_ms) == {
+        "play, cached",
+        "speak, cached",
+        "speak, new",
+        "key",
+        "transfer's INVITE",
+    }
+    assert all(len(waited) == 2 and min(waited) > 0 for waited in measured.waited_ms.values())

@@ -7,7 +7,7 @@ import pytest
 
 import dialplan
 from dialplan import names, render
-from dialplan.render import Extension, arriving, inbound, outbound, waiting
+from dialplan.render import Extension, after, arriving, inbound, outbound, transferring, waiting
 from sounds import ENGINE
 
 ROOT = Path(dialplan.__file__).parents[1]
@@ -31,7 +31,7 @@ def test_the_sample_is_the_print_out() -> None:
 
 def test_every_line_parses() -> None:
     labels, gotos = set(), set()
-    ours = names.CONTEXT_INBOUND, names.CONTEXT_OUTBOUND, names.CONTEXT_AGENT, names.CONTEXT_WAIT
+    ours = {value for name, value in vars(names).items() if name.startswith("CONTEXT_")}
     contexts = [f"[{context}]" for context in ours]
     for line in render().splitlines():
         if not line or line.startswith("; ") or line in (";", *contexts):
@@ -113,6 +113,24 @@ def test_a_placed_call_is_handed_over_ended_by_asterisk_s_clock_and_asked_for_ag
     for variable, does in ((names.VARIABLE_RECORD, "MixMonitor("), (names.VARIABLE_AMD, "AMD(")):
         assert any(f'"${{{variable}}}" = "1"]?{does}' in step for step in steps[:again])
     assert f",AGI({url})" in render()
+
+
+def test_whom_somebody_is_transferred_to_is_handed_over_once_and_ended_by_asterisk_s_clock() -> None:
+    url = f"agi://127.0.0.1:4573/{names.AGI_PATH_TRANSFER}"
+    (placed,) = transferring(url)
+    assert placed.pattern == names.EXTENSION_OUTBOUND
+    assert [step.application for step in placed.steps] == [
+        f"Set(TIMEOUT(absolute)=${{{names.VARIABLE_MAX_SECONDS}}})",
+        f"AGI({url})",
+        "Hangup()",
+    ]
+    assert f",AGI({url})" in render()
+
+
+def test_who_was_transferred_is_told_goodbye() -> None:
+    (left,) = after()
+    assert left.pattern == names.EXTENSION_AFTER
+    assert [step.application for step in left.steps] == [f"Playback({names.SOUND_GOODBYE})", "Hangup()"]
 
 
 def test_the_apology_is_the_engines_own_prompt() -> None:

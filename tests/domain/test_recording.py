@@ -74,12 +74,12 @@ def test_a_channel_that_outlived_its_call_tells_when_it_ended() -> None:
 
 def test_what_the_dialplan_recorded_is_the_whole_call() -> None:
     placed = call()
-    recording = found(placed, placed.id, KEPT)
+    recording = found(placed, KEPT)
     assert (recording.id, recording.channel, recording.call) == (placed.id, placed.id, placed.id)
     assert (recording.started_at, recording.stopped_at) == (placed.answered_at, placed.ended_at)
     assert recording.state is RecordingState.FETCHING
     assert recording.files == (f"trunx/calls/{placed.id}.wav",)
-    day = found(placed._replace(ended_at=NOW + timedelta(hours=20)), placed.id, KEPT)
+    day = found(placed._replace(ended_at=NOW + timedelta(hours=20)), KEPT)
     assert day.stopped_at == NOW + timedelta(hours=20)
     assert replace(day, channels="dual").files != day.files
 

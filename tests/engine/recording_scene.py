@@ -39,6 +39,7 @@ class Pbx:
 
     present: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
+    ended_full: dict[str, bool] = field(default_factory=dict)
     is_away: bool = False
 
     async def channels(self) -> list[LiveChannel]:
@@ -48,6 +49,9 @@ class Pbx:
 
     async def stop(self, recording: Recording) -> None:
         self.stopped.append(recording.id)
+
+    async def ended(self, recording: Recording, *, is_full: bool) -> None:
+        self.ended_full[recording.id] = is_full
 
 
 @dataclass

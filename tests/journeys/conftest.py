@@ -13,6 +13,9 @@ from tests.journeys.listening import Shelf
 from tests.journeys.scene import Asterisks, Scene, opened
 from tests.peers.agent_side import AgentSide, admit, agent_side
 from tests.peers.world import pbx_and_world
+from trunx.adapters.store.account_limits import AccountLimits
+from trunx.adapters.store.database import Database
+from trunx.domain.gate import Capacity, Limits
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -74,3 +77,25 @@ async def office(shared_office: Office) -> AsyncIterator[Office]:
     yield replace(shared_office, scene=replace(scene, shelf=Shelf(scene.pbx, scene.trunx.account)))
     shared_office.peer.always(None)
     await shared_office.all_over()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shared_exchange(
+    asterisks: Asterisks, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Scene]:
+    pbx, _ = asterisks
+    settings = {"trunk": "trunk", "ami_url": pbx.ami_url, "webhook_private": "1"}
+    settings["trunk_calls_per_second"] = "50"
+    async with opened(asterisks, tmp_path_factory.mktemp("exchange"), **settings) as scene:
+        async with Database.open(f"sqlite:///{scene.trunx.database}") as database:
+            capacity = Capacity(per_second=50, at_once=50)
+            await AccountLimits(database).put(scene.trunx.account, Limits(capacity=capacity))
+        yield scene
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def exchange(shared_exchange: Scene) -> AsyncIterator[Scene]:
+    """A server that can tell the pbx to dial, with the pbx pointed at it; a journey leaves no channel."""
+    await shared_exchange.point()
+    yield replace(shared_exchange, shelf=Shelf(shared_exchange.pbx, shared_exchange.trunx.account))
+    await shared_exchange.no_channels()

@@ -20,8 +20,9 @@ from tests.peers.ami_stub import AmiStub, ami_stub
 from tests.peers.elevenlabs import KEY
 from tests.peers.names import Names
 from tests.peers.ultravox import UltravoxPeer
-from trunx.adapters.ami.ami import Ami
-from trunx.adapters.cache.leases import Leases
+from tests.web.placing import placing, transfers
+from trunx.acting import acts as acting_on
+from trunx.adapters.ami.desk import Desk
 from trunx.adapters.cache.news import News
 from trunx.adapters.cache.published import Published
 from trunx.adapters.cache.redis import RedisServer
@@ -31,6 +32,7 @@ from trunx.adapters.hosts.sound_folder import SoundFolder
 from trunx.adapters.hosts.staging import Staging
 from trunx.adapters.internet.post import Post
 from trunx.adapters.store.accounts import Accounts
+from trunx.adapters.store.actions import Actions
 from trunx.adapters.store.agents import Agents
 from trunx.adapters.store.audios import Audios
 from trunx.adapters.store.calls import Calls
@@ -38,7 +40,6 @@ from trunx.adapters.store.database import Database
 from trunx.adapters.store.dials import Dials
 from trunx.adapters.store.dids import Dids
 from trunx.adapters.store.idempotency import IdempotencyKeys
-from trunx.adapters.store.ivr_lines import IvrLines
 from trunx.adapters.store.ivrs import Ivrs
 from trunx.adapters.store.knowledge import KnowledgeBases
 from trunx.adapters.store.left_overs import LeftOvers as LeftOverRows
@@ -60,18 +61,15 @@ from trunx.adapters.ultravox.reach import SipReach
 from trunx.adapters.voices.elevenlabs import Deadlines, ElevenLabs
 from trunx.adapters.voices.local import LocalVoice
 from trunx.domain.account import new_secret
-from trunx.domain.gate import Capacity
+from trunx.engine.actions.record import Record
 from trunx.engine.agents import Roster
-from trunx.engine.gatekeeper import Gatekeeper, Trunk
 from trunx.engine.incoming import Incoming
 from trunx.engine.knowledge import Bookshelf
 from trunx.engine.left_overs import LeftOvers
 from trunx.engine.library import Library
-from trunx.engine.outbound import Outbound
 from trunx.engine.picking import Picking
-from trunx.engine.ports import Switch, Voices
+from trunx.engine.ports import Voices
 from trunx.engine.recordings import Recordings
-from trunx.engine.settling import Settling
 from trunx.engine.talk_truth import TalkTruth
 from trunx.engine.tools import Tools
 from trunx.web.application import create_application
@@ -223,6 +221,7 @@ def stores(database: Database) -> dict[str, Any]:
         "idempotency": IdempotencyKeys(database),
         "audios": Audios(database, server="web-tests"),
         "webhooks": Webhooks(database),
+        "action_rows": Actions(database),
     }
 
 
@@ -268,23 +267,6 @@ def recordings(database: Database, folder: Path) -> Recordings:
         folder=folder,
         life=timedelta(days=30),
         public_url=PUBLIC_URL,
-    )
-
-
-def placing(
-    database: Database, cache: RedisServer, switch: Switch | None, picking: Picking | None = None
-) -> Outbound:
-    """What places calls; nobody hears what becomes of them."""
-    dials = Dials(database, server="web-tests")
-    gate = Gatekeeper(dials, Leases(cache), Trunk("carrier", Capacity(per_second=1_000, at_once=1_000)))
-    settling = Settling(dials, gate, Recorder(database, server="web-tests"))
-    return Outbound(
-        dials=dials,
-        gate=gate,
-        settling=settling,
-        lines=IvrLines(database),
-        switch=switch,
-        picking=picking or Picking(Standings(database)),
     )
 
 
@@ -343,13 +325,15 @@ async def open_house(
             incoming=incoming,
         ) as library,
         ami_stub() as asterisk,
-        Ami(asterisk.url) as switch,
+        Desk(asterisk.url) as switch,
+        acting_on(database, library, switch, private=False) as acts,
         agency(database, valkey) as ai,
         aiohttp.ClientSession() as session,
     ):
         await switch.wait_connected(5)
         picking = Picking(Standings(database))
         outbound = placing(database, valkey, switch, picking)
+        kept = recordings(database, folder / "recordings")
         ports = Ports(
             **stores(database),
             **ai.ports,
@@ -357,7 +341,17 @@ async def open_house(
             picking=picking,
             log=Log(database, news),
             post=post,
-            recordings=recordings(database, folder / "recordings"),
+            recordings=kept,
+            record=Record(
+                actions=Actions(database),
+                recordings=kept,
+                dials=Dials(database, server="web-tests"),
+                desk=switch,
+                file_seconds=0.3,
+            ),
+            transfers=transfers(database, valkey, outbound, switch, post),
+            keys=acts.keys,
+            sounding=acts.sounding,
             lines=lines,
             sounds=sounds,
             library=library,

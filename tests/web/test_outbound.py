@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.peers.ami_stub import Block
-from tests.web.house import Client, House, new_did, placing, serving
+from tests.web.house import Client, House, new_did, serving
+from tests.web.placing import placing
 from trunx.adapters.cache.valkey import open_valkey
 from trunx.adapters.store.account_limits import AccountLimits
 from trunx.adapters.store.database import Database

@@ -145,6 +145,14 @@ async def test_a_link_opens_nothing_but_its_own_file(
     assert (await stranger.get(link.partition("signature=")[0] + "signature=")).status == 422
 
 
+async def test_the_reference_knows_both_ways_in(stranger: Client) -> None:
+    reference = (await stranger.get("/openapi.json")).body
+    file = reference["paths"]["/api/recordings/{id}/file"]["get"]
+    assert file["security"] == [{"key": []}, {"link": []}]
+    assert reference["components"]["securitySchemes"]["link"]["name"] == "signature"
+    assert {parameter["name"] for parameter in file["parameters"]} == {"id", "expires", "signature"}
+
+
 async def test_a_link_expires(house: House, ada: Client, stranger: Client) -> None:
     made = await recorded(house, ada)
     async with Database.open(f"sqlite:///{house.folder}/trunx.db") as database:

@@ -6,9 +6,10 @@ A command's module is loaded when the command runs, so that `--help` and a misty
 # ruff: noqa: PLC0415 - see above
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from trunx.cli.terminal import StopError, err, out
 from trunx.domain.errors import UnavailableError
@@ -25,6 +26,7 @@ keys_app = typer.Typer(name="keys", help="API keys, directly in the database.", 
 ivr_app = typer.Typer(name="ivr", help="IVR documents.", no_args_is_help=True)
 audio_app = typer.Typer(name="audio", help="Sounds, and the Asterisks that play them.", no_args_is_help=True)
 accounts_app = typer.Typer(name="accounts", help="What accounts may dial.", no_args_is_help=True)
+_PLACE = "place"
 app.add_typer(keys_app)
 app.add_typer(accounts_app)
 app.add_typer(ivr_app)
@@ -83,7 +85,22 @@ def _check() -> None:
     check()
 
 
-@app.command("call")
+class _Call(TyperGroup):
+    """`trunx call DID` beside `trunx call show ID`: what is no subcommand is a number to call."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args if args[:1] == ["show"] else [_PLACE, *args])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return "" if name == _PLACE else name, command, rest
+
+
+call_app = typer.Typer(name="call", help="Place a simulated call, or show what became of any.", cls=_Call)
+app.add_typer(call_app)
+
+
+@call_app.command(_PLACE)
 def _call(
     did: Annotated[str, typer.Argument(metavar="DID", help="The number to call, as in +19495551234.")],
     caller: Annotated[
@@ -105,10 +122,31 @@ def _call(
     """Place a simulated call through the running server, and show the walk as it happens.
 
     No Asterisk is needed: this command plays its part. Without --press the terminal is the keypad.
+    What became of a call, simulated or not, is told by `trunx call show ID`.
     """
     from trunx.cli.call import call
 
     call(did, caller=caller, press=press, hangup_at=hangup_at, speed=speed)
+
+
+@call_app.command("show")
+def _call_show(
+    call_id: Annotated[str, typer.Argument(metavar="ID", help="The call's id, or its callId.")],
+) -> None:
+    """Show a call's life: states, verdicts, steps, talks, actions, recordings and events, by time."""
+    from trunx.cli.calls import show
+
+    show(call_id)
+
+
+@app.command("calls")
+def _calls(
+    *, once: Annotated[bool, typer.Option("--once", help="Print them once, for scripts.")] = False
+) -> None:
+    """Watch the live calls of all accounts."""
+    from trunx.cli.calls import watch
+
+    watch(once=once)
 
 
 @app.command("dialplan")

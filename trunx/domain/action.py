@@ -10,6 +10,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from trunx.domain.call import Call
+
+
+class NotInProgressError(Exception):
+    """The call is not answered, or is over: `call` is how it stands."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call.status)
+        self.call = call
+
 
 class ActionKind(StrEnum):
     """What is done."""

@@ -43,6 +43,7 @@ class EndReason(StrEnum):
     BLOCKED = "blocked"  # the gate said no
     AGENT_LEFT = "agent-hangup"  # the AI agent ended it
     MACHINE = "machine"  # an answering machine took a call that was meant for a person
+    TRANSFERRED = "transferred"  # by request: the one we spoke to goes on talking to somebody else
 
 
 class Left(StrEnum):

@@ -37,6 +37,7 @@ class Wanted:
         hold: Asterisk's class of music while it is held; None: silence.
         queue_seconds: how long it may wait for an Asterisk that is out of reach; None: not at all.
         ai: who talks to the callee; None: nobody does.
+        transfer_of: the call whose caller the callee is to be connected with; None: nobody's.
     """
 
     from_number: str
@@ -51,6 +52,7 @@ class Wanted:
     hold: str | None = None
     queue_seconds: int | None = None
     ai: Brief | None = None
+    transfer_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Dial:
         server: the Asterisk that dials, as `host:port`. Whoever is connected to it knows what became of it.
         verdict: what the gate said, each time it was asked: see `judged`.
         ai: who talks to the callee once it answers; None: nobody does.
+        transfer_of: the call whose caller the callee is connected with; None: nobody's.
     """
 
     call: str
@@ -80,6 +83,7 @@ class Dial:
     server: str
     verdict: Sequence[Mapping[str, Any]]
     ai: Brief | None = None
+    transfer_of: str | None = None
 
 
 Reading: TypeAlias = Callable[[Call, Dial | None], Fact | None]

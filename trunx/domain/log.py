@@ -31,16 +31,25 @@ class EventType(StrEnum):
     AUDIO_FAILED = "audio.failed"  # an audio could not be made, or not be played in a call
     RECORDING_READY = "recording.ready"  # a recording can be listened to
     RECORDING_FAILED = "recording.failed"  # there is nothing to listen to, and never will be
+    ACTION_STARTED = "action.started"  # something is done to a live call by request
+    ACTION_COMPLETED = "action.completed"  # it was done
+    ACTION_FAILED = "action.failed"  # it was not, or not wholly
     WEBHOOK_DISABLED = "webhook.disabled"  # it has failed for so long that nothing is sent any more
 
 
-def as_json(event: Event) -> dict[str, Any]:
-    """An event of the log as the outside sees it.
+def as_json(event: Event, public_url: str = "") -> dict[str, Any]:
+    """An event of the log as the outside sees it; `public_url` is where users reach the API.
 
     `id` names the fact and is the same in each delivery; `seq` counts the account's events from 1 without a
     gap, in the order in which they became true for us; `at` is when the fact happened; `call` is null where
-    there is none; `data` depends on `type`.
+    there is none; `data` depends on `type`. Where it names recordings each has the `url` that opens its file
+    with the account's key: a link that needs none would lie in the receiver's logs.
     """
+    data = dict(event.data)
+    if "recordings" in data:
+        data["recordings"] = [
+            one | {"url": f"{public_url}/api/recordings/{one['id']}/file"} for one in data["recordings"]
+        ]
     return {
         "id": event.id,
         "seq": event.seq,
@@ -48,7 +57,7 @@ def as_json(event: Event) -> dict[str, Any]:
         "call": event.call,
         "type": event.type,
         "at": rfc3339(event.at),
-        "data": event.data,
+        "data": data,
     }
 
 

@@ -94,6 +94,7 @@ _OF_OURS = (
     EndReason.SUPPRESSED,
     EndReason.ERROR,
     EndReason.CANCELED,
+    EndReason.TRANSFERRED,
 )
 
 

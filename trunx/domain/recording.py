@@ -166,14 +166,19 @@ def begun(
     )
 
 
-def found(call: Call, channel: str, kept: timedelta) -> Recording:
-    """The recording of a whole call that we placed with `record`, whose file the dialplan names after the
-    channel; `call` has ended.
+def whole(call: Call, max_seconds: int) -> Recording:
+    """The recording of a whole call that we placed with `record`: the dialplan begins it with the answer, and
+    names its file after the channel. The call may last `max_seconds`.
     """
+    began = call.answered_at or call.created_at
+    recording = begun(call, call.id, began, max_seconds=max(MAX_SECONDS, max_seconds + 1))
+    return replace(recording, id=call.id)
+
+
+def found(call: Call, kept: timedelta) -> Recording:
+    """The same, of a call that has ended before anybody knew of its recording."""
     began, ended = call.answered_at or call.created_at, call.ended_at or call.created_at
-    longest = max(MAX_SECONDS, int((ended - began).total_seconds()) + 1)
-    recording = replace(begun(call, channel, began, max_seconds=longest), id=channel)
-    return recording.stopped(ended, kept)
+    return whole(call, int((ended - began).total_seconds())).stopped(ended, kept)
 
 
 def recording_of(file: str) -> str | None:

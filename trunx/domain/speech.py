@@ -19,6 +19,9 @@ from trunx.domain.audio import SpeechError
 PROMPT_CHARACTERS = 2_500
 """Longest text of a prompt: about three minutes, far more than a caller listens to."""
 
+SPOKEN_CHARACTERS = 3_000
+"""Longest text that anyone is asked to speak: that of an action on a live call, by the contract."""
+
 _MARKUP = re.compile(r"<(?:[/!?]?[A-Za-z][^<>]*|!--[^<>]*)>|\]\(")  # tags, and Markdown's [link](target)
 _ENGLISH = re.compile(
     r"\b(?:and|call|calling|code|dial|from|hello|hours|number|our|please|press|thanks?|the|this|welcome|with|"

@@ -3,32 +3,28 @@
 The rules of `ports.py` hold here too.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from agi import Channel
 from trunx.domain.action import Action, ActionKind, ActionState
 from trunx.domain.call import Call
 from trunx.domain.channel import Originate
 from trunx.domain.records import PartState
 
 
-class NotInProgressError(Exception):
-    """The call is not answered, or is over: `call` is how it stands."""
-
-    def __init__(self, call: Call) -> None:
-        super().__init__(call.status)
-        self.call = call
-
-
 class ActionRows(Protocol):
     """Actions, as they are kept; each change tells the account's log in the same transaction."""
 
-    async def add(self, action: Action) -> Call:
+    async def add(self, action: Action, *, alone: bool = False) -> Call:
         """Keeps a new action of a call that is in progress, and returns the call.
 
         Raises:
             NotFoundError: the account has no such call.
             NotInProgressError: it is not answered, or is over.
+            ExistsError: it is to be `alone`, and another of its kind is started on this call.
         """
 
     async def end(
@@ -44,6 +40,11 @@ class ActionRows(Protocol):
 
     async def started(self, call: str, *kinds: ActionKind) -> Sequence[Action]:
         """Those of a call that are not over."""
+
+    async def transfers(self) -> Sequence[tuple[Action, Call, Call | None]]:
+        """All transfers that are started, of whatever call; each with its call, and with the call of the
+        action's own id, if that was kept.
+        """
 
     async def overdue(self) -> Sequence[Action]:
         """Those that are started and whose call is over: whoever did them may have died."""
@@ -71,11 +72,27 @@ class Desk(Protocol):
         """Sends one key out on the channel; returns when its tone is over. Holds up nothing else."""
 
     async def interrupt(self, channel: str) -> None:
-        """Ends what the channel plays or waits for in our session (GET DATA, STREAM FILE, WAIT FOR DIGIT)."""
+        """Ends what the channel plays in our session, or else the wait for a key; in GET DATA, which does
+        both, one of the two. Raises `AmiRefusedError`: there is no such channel.
+        """
 
-    async def record(self, channel: str, file: str, *, dual: bool) -> None:
-        """Records both sides from now on (MixMonitor)."""
+    def listening(self, channel: str) -> AbstractContextManager[asyncio.Future[str]]:
+        """The first key that is pressed at the channel's far end while the block lasts."""
 
-    async def stop_recording(self, channel: str) -> None: ...
+    async def record(self, channel: str, file: str, options: str) -> None:
+        """Records both sides from now on: MixMonitor with `Recording.order`. Raises `AmiRefusedError`."""
 
-    async def mute_recording(self, channel: str, *, muted: bool) -> None: ...
+    async def stop_recording(self, channel: str) -> None:
+        """Ends what `record` began. Raises `AmiRefusedError`: no such channel, or nothing is recorded."""
+
+    async def mute_recording(self, channel: str, *, muted: bool) -> None:
+        """Has silence recorded, or the call again (MixMonitorMute). Raises `AmiRefusedError`."""
+
+
+class Interludes(Protocol):
+    """What sessions do when somebody has interrupted them (`Desk.interrupt`)."""
+
+    async def perform(self, channel: Channel, *, answering: bool) -> str | None:
+        """Does what is asked for, if anything is; the key that was pressed meanwhile. `answering`: a key is
+        waited for, and ends whatever is played. Raises `CallEndedError`.
+        """

@@ -31,19 +31,22 @@ _AGAIN = 1.0  # seconds until the database is asked again
 _log = structlog.get_logger(__name__)
 
 
-def body_of(parcel: Parcel) -> str:
+def body_of(parcel: Parcel, public_url: str) -> str:
     """What is sent: Standard Webhooks' three fields, of which `data` is the event as the API shows it."""
     event = parcel.event
-    return dumps({"type": event.type, "timestamp": rfc3339(event.at), "data": as_json(event)})
+    return dumps({"type": event.type, "timestamp": rfc3339(event.at), "data": as_json(event, public_url)})
 
 
 class Deliverer:
-    """`owner` names this process among those that share the database, also when it is started again."""
+    """`owner` names this process among those that share the database, also when it is started again;
+    `public_url` is where users reach the API.
+    """
 
-    def __init__(self, outbox: Outbox, post: Post, news: News, *, owner: str) -> None:
+    def __init__(self, outbox: Outbox, post: Post, news: News, *, owner: str, public_url: str = "") -> None:
         self.outbox = outbox
         self.post = post
         self.owner = owner
+        self.public_url = public_url
         self._news = news
         self._endpoints: dict[str, _Endpoint] = {}
 
@@ -159,9 +162,8 @@ class _Endpoint:
 
     async def _posted(self, webhook: Webhook, parcel: Parcel) -> Outcome:
         secrets = webhook.secrets_at(datetime.now(UTC))
-        outcome = await self._deliverer.post.send(
-            webhook.url, parcel.event.id or "", secrets, body_of(parcel)
-        )
+        body = body_of(parcel, self._deliverer.public_url)
+        outcome = await self._deliverer.post.send(webhook.url, parcel.event.id or "", secrets, body)
         WEBHOOK_REQUESTS[parcel.status_after(outcome)].inc()
         return outcome
 

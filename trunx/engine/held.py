@@ -5,9 +5,10 @@ process has been replaced, Asterisk asks again, and what was asked for goes on f
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import assert_never
+from typing import Protocol, assert_never
 
 import structlog
 
@@ -19,10 +20,12 @@ from trunx.domain.dial import Dial
 from trunx.domain.errors import NotFoundError, UnavailableError
 from trunx.domain.progress import Answered, Ended
 from trunx.domain.records import Line
-from trunx.engine.inbound import Way
+from trunx.engine.action_ports import Interludes
+from trunx.engine.inbound import VARIABLE_TRANSFERRED, Way
 from trunx.engine.nodes import Nodes
 from trunx.engine.opt_out import OptOuts
 from trunx.engine.ports import Dials, IvrLines, Recorder, Sounds, Switch
+from trunx.engine.recordings import Recordings
 from trunx.engine.settling import Settling, moment
 from trunx.engine.speaking import Speaker
 from trunx.engine.talking import Talking
@@ -31,6 +34,8 @@ from trunx.engine.transferring import TalkEnd, Transfers
 log = structlog.get_logger(__name__)
 
 _MACHINES = {"HUMAN": "human", "MACHINE": "machine", "NOTSURE": "unknown"}
+_HELD_SECONDS = 3600.0
+"""The longest wait that Asterisk is asked for at once."""
 _NEWS_SECONDS = 2.0
 """After a hangup, how long Asterisk's own news of it are waited for: they know more."""
 
@@ -48,6 +53,8 @@ class Held:
     switch: Switch
     transfers: Transfers = field(default_factory=Transfers)
     talking: Talking | None = None
+    recordings: Recordings | None = None
+    interludes: Interludes | None = None
 
     async def __call__(self, channel: Channel) -> None:
         """One call. Returning without a hangup has the dialplan ask again in a moment."""
@@ -68,6 +75,9 @@ class Held:
         if dial is None or call.ended_at is not None:
             await channel.hangup()
             return
+        if dial.record and self.recordings is not None:
+            with suppress(UnavailableError):  # then it is found when the call has ended
+                await self.recordings.adopt(call, dial.max_seconds)
         await self._serve(channel, call, dial)
 
     async def _serve(self, channel: Channel, call: Call, dial: Dial) -> None:
@@ -83,18 +93,18 @@ class Held:
             log.warning(
                 "an answered call cannot be served; Asterisk asks again", call=call.id, error=str(error)
             )
-        except CallEndedError:
-            reason = None
-            raise
-        except asyncio.CancelledError:
-            reason = None  # the other side has left, the call was moved, or our process ends
+        except (CallEndedError, asyncio.CancelledError):
+            # The other side has left, was transferred, the call was moved, or our process ends.
+            reason = await _taken(channel)
             raise
         finally:
             if reason is None:
                 if channel.hung_up:
-                    self.settling.later(_NEWS_SECONDS, call.id, _left)
+                    self.settling.later(_NEWS_SECONDS, call.id, left)
+            elif reason is EndReason.TRANSFERRED:
+                await end_row(self.settling, call, reason)
             else:
-                await self._end(channel, call, reason)
+                await end_call(self.settling, self.switch, channel, call, reason)
 
     async def _with_callee(self, channel: Channel, call: Call, dial: Dial) -> EndReason:
         machine = call.machine
@@ -108,15 +118,18 @@ class Held:
             return (
                 EndReason.MACHINE if machine == "machine" else await self._talk(channel, call, dial, dial.ai)
             )
-        if dial.hold is not None:
-            try:
-                await channel.command("SET MUSIC", "ON", dial.hold)
-            except CommandError as error:
-                log.warning(
-                    "no music for a call that is held", call=call.id, music=dial.hold, error=str(error)
-                )
-        await asyncio.Event().wait()
-        raise AssertionError("nobody sets this event")
+        while True:
+            if self.interludes is not None:  # at once, too: the process before us may have died of it
+                await self.interludes.perform(channel, answering=False)
+            if dial.hold is not None:
+                await self._music(channel, call, dial.hold)
+            await channel.wait_for_digit(_HELD_SECONDS)
+
+    async def _music(self, channel: Channel, call: Call, music: str) -> None:
+        try:
+            await channel.command("SET MUSIC", "ON", music)
+        except CommandError as error:
+            log.warning("no music for a call that is held", call=call.id, music=music, error=str(error))
 
     async def _detected(self, channel: Channel, call: Call) -> str:
         found = _MACHINES.get(await channel.get_variable("AMDSTATUS") or "", "unknown")
@@ -156,7 +169,7 @@ class Held:
             line = await self.lines.line(call.account, ivr, version)
         except NotFoundError:
             line = Line(call.account, ivr, version, None)
-        speaker = Speaker(channel, self.sounds, self.recorder, line, call.id)
+        speaker = Speaker(channel, self.sounds, self.recorder, line, call.id, interludes=self.interludes)
         if line.tree is None:
             log.warning("the IVR of a call that we placed is gone", call=call.id, ivr=ivr)
             await speaker.say("not-in-service")
@@ -166,20 +179,46 @@ class Held:
         nodes = Nodes(channel, speaker, self.opt_outs, self.transfers, party)
         return await Way(call.id, nodes, self.recorder).walk(line.tree, channel)
 
-    async def _end(self, channel: Channel, call: Call, reason: EndReason) -> None:
-        """The reason first: the news of the hangup must not find another one."""
-        now = moment()
-        await self.settling.surely({call.id: lambda *_: Ended(now, reason=reason)}, after_steps=True)
+
+class HangsUp(Protocol):
+    """An Asterisk that ends channels."""
+
+    async def hangup(self, channel: str, cause: int = 16) -> bool:
+        """See `Switch.hangup`."""
+
+
+async def end_call(
+    settling: Settling, switch: HangsUp, channel: Channel, call: Call, reason: EndReason
+) -> None:
+    """Ends a call that we placed. The reason first: the news of the hangup must not find another one."""
+    await end_row(settling, call, reason)
+    try:
+        await channel.hangup()
+    except CallEndedError:
+        # A command was cut short, and the connection with it.
         try:
-            await channel.hangup()
-        except CallEndedError:
-            # A command was cut short, and the connection with it.
-            try:
-                await self.switch.hangup(call.id)
-            except UnavailableError:
-                log.warning("Asterisk ends a call by its own clock", call=call.id)
+            await switch.hangup(call.id)
+        except UnavailableError:
+            log.warning("Asterisk ends a call by its own clock", call=call.id)
 
 
-def _left(call: Call, _: Dial | None) -> Ended | None:
+async def end_row(settling: Settling, call: Call, reason: EndReason) -> None:
+    """Writes the end of a call, behind its last step."""
+    now = moment()
+    await settling.surely({call.id: lambda *_: Ended(now, reason=reason)}, after_steps=True)
+
+
+async def _taken(channel: Channel) -> EndReason | None:
+    """What ends the call of a session that has lost its channel; None: Asterisk's news say it."""
+    if not channel.hung_up:
+        return None
+    try:
+        transferred = await channel.get_variable(VARIABLE_TRANSFERRED)
+    except CallEndedError:
+        return None
+    return EndReason.TRANSFERRED if transferred else None
+
+
+def left(call: Call, _: Dial | None) -> Ended | None:
     """What is known of a hangup that Asterisk has told us no news of."""
     return None if call.ended_at is not None else Ended(moment())

@@ -18,6 +18,7 @@ from trunx.domain.ivr import Fate, Gather, Hangup, Node, Suppress, Transfer, Tre
 from trunx.domain.number import e164
 from trunx.domain.records import Line
 from trunx.domain.walk import GiveUp, Move, Over, Pressed, Silent, Visit, Walk
+from trunx.engine.action_ports import Interludes
 from trunx.engine.metrics import CALLS_ENDED, STEPS, UNKNOWN_DIDS
 from trunx.engine.nodes import Nodes
 from trunx.engine.opt_out import OptOuts
@@ -49,7 +50,10 @@ _NOBODYS = Line("", None, None, None)
 VARIABLE_ENDED = "TRUNX_ENDED"
 """Channel variable that the API sets to 1 on a call that it is about to end."""
 
-_PLACE = f"${{CHANNEL(context)}}|${{CHANNEL(exten)}}|${{{VARIABLE_ENDED}}}"
+VARIABLE_TRANSFERRED = "TRUNX_TRANSFERRED"
+"""Channel variable: the call that has taken the channel over, or is about to."""
+
+_PLACE = f"${{CHANNEL(context)}}|${{CHANNEL(exten)}}|${{{VARIABLE_ENDED}}}|${{{VARIABLE_TRANSFERRED}}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Inbound:
     The number that was called is the query's `did`, else the channel variable TRUNX_DID, else what the
     greeting says. `region` (ISO 3166) is where numbers without a country code are at home. `scripts` handle
     the calls that ask for another script than ours, by its name. `live` are the ids of the calls under way.
-    Without `transfers` a transfer node reaches nobody.
+    Without `transfers` a transfer node reaches nobody; without `interludes` nothing else is played in calls.
     """
 
     lines: Lines
@@ -70,6 +74,7 @@ class Inbound:
     scripts: dict[str, Handler] = field(default_factory=dict)
     live: set[str] = field(default_factory=set)
     transfers: Transfers = field(default_factory=Transfers)
+    interludes: Interludes | None = None
 
     async def __call__(self, channel: Channel) -> None:
         """One call. Returning without a hangup lets the dialplan go on, which apologises."""
@@ -249,7 +254,9 @@ class _Session:
         self._id = new_call_id()
         self._created_at = datetime.now(UTC)
         self._answered_at: datetime | None = None
-        speaker = Speaker(channel, inbound.sounds, inbound.recorder, line, self._id)
+        speaker = Speaker(
+            channel, inbound.sounds, inbound.recorder, line, self._id, interludes=inbound.interludes
+        )
         party = Party(self._id, line.account, "inbound", did, self._numbers[0], line.ivr)
         nodes = Nodes(channel, speaker, inbound.opt_outs, inbound.transfers, party)
         self._way = Way(self._id, nodes, inbound.recorder)
@@ -280,7 +287,9 @@ class _Session:
         return await self._way.walk(tree, self._channel)
 
     async def _why(self, error: BaseException) -> EndReason | None:
-        """Who ended it: the caller, the API, or (None) a redirect: the channel then names another place."""
+        """Who ended it: the caller, the API, a transfer by request, or (None) a redirect: the channel then
+        names another place.
+        """
         if isinstance(error, DisconnectedError):
             return EndReason.LOST
         if not isinstance(error, HangupError) and not self._channel.hung_up:
@@ -289,9 +298,11 @@ class _Session:
             told = await self._channel.get_full_variable(_PLACE)
         except CallEndedError:
             return EndReason.HANGUP_CALLER
-        context, exten, ended = f"{told or ''}||".split("|")[:3]
+        context, exten, ended, transferred = f"{told or ''}|||".split("|")[:4]
         if ended:
             return EndReason.HANGUP_CALLEE
+        if transferred:
+            return EndReason.TRANSFERRED
         return EndReason.HANGUP_CALLER if told is None or f"{context}|{exten}" == self._place else None
 
     def _record(

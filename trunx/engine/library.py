@@ -27,6 +27,7 @@ from trunx.domain.audio import (
     new_audio_id,
 )
 from trunx.domain.errors import NotFoundError, UnavailableError
+from trunx.domain.speech import check_text
 from trunx.engine.incoming import Incoming, passing
 from trunx.engine.ports import Audios, Lines, Staging, Studio, Voices, Words
 
@@ -69,7 +70,7 @@ class Library:
         self._staging = staging
         self._lines = lines
         self._words = words
-        self._incoming = incoming
+        self.incoming = incoming
         self._tasks: set[asyncio.Task[Any]] = set()
         self._spoken: dict[str, asyncio.Task[_Made]] = {}
         # Held while files of a sound go, and while one is noted as being there.
@@ -91,15 +92,12 @@ class Library:
         Raises:
             SpeechError: there is no speech, and no audio either.
         """
+        check_text(text)
         speech = await self._voices.plan(text, voice)
         audio = replace(
             _new(account, name, Source.TTS), text=text, provider=speech.provider, voice=speech.voice
         )
-        making = self._spoken.get(speech.key)
-        if making is None:
-            making = self._spoken[speech.key] = self._start(self._say(speech, text))
-            making.add_done_callback(lambda _: self._spoken.pop(speech.key, None))
-        return await self._made(audio, making, patience)
+        return await self._made(audio, self._saying(speech, text), patience)
 
     async def upload(
         self, account: str, *, name: str, filename: str, file: Path, words: str | None = None
@@ -110,9 +108,28 @@ class Library:
         Raises:
             UnusableSoundError: it cannot become a sound, and there is no audio.
         """
-        own = self._incoming.taken(file)
+        own = self.incoming.taken(file)
         audio = replace(_new(account, name, Source.UPLOAD), filename=filename)
         return await self._made(audio, self._start(self._take(own, words)), PATIENCE)
+
+    async def speech(self, text: str, voice: str | None) -> tuple[Sound, Speech]:
+        """What `text` sounds like, on every Asterisk, and who says it. Raises `SpeechError`."""
+        speech = await self._voices.plan(text, voice)
+        made = await asyncio.shield(self._saying(speech, text))
+        return made.sound, made.speech or speech
+
+    async def sound_of(self, file: Path) -> Sound:
+        """What `file` sounds like, on every Asterisk; it is taken away. Raises `UnusableSoundError`."""
+        own = self.incoming.taken(file)
+        return (await asyncio.shield(self._start(self._take(own, None)))).sound
+
+    async def still_has(self, sound: Sound) -> bool:
+        """Whether a sound is there; it then stays as long as a new one does."""
+        async with self._shelf:
+            if not await self._is_there(sound):
+                return False
+            await self._audios.keep(sound)
+        return True
 
     async def delete(self, account: str, audio_id: str) -> Sequence[Use]:
         """Deletes an audio; the nodes that still point to it. Raises `NotFoundError`."""
@@ -169,10 +186,17 @@ class Library:
         log.info("audio-settled", audio=audio.id, account=audio.account, status=audio.status)
         return audio
 
+    def _saying(self, speech: Speech, text: str) -> asyncio.Task[_Made]:
+        making = self._spoken.get(speech.key)
+        if making is None:
+            making = self._spoken[speech.key] = self._start(self._say(speech, text))
+            making.add_done_callback(lambda _: self._spoken.pop(speech.key, None))
+        return making
+
     async def _say(self, speech: Speech, text: str) -> _Made:
         sound = await self._kept(speech.key)
         if sound is None:
-            with passing(self._incoming.path()) as file:
+            with passing(self.incoming.path()) as file:
                 speech = await self._voices.speak(speech, file)
                 try:
                     sound = await self._mastered(file, speech.key)

@@ -15,6 +15,7 @@ import structlog
 
 from dialplan.names import (
     CONTEXT_OUTBOUND,
+    CONTEXT_TRANSFER,
     EXTENSION_OUTBOUND,
     VARIABLE_AMD,
     VARIABLE_MAX_SECONDS,
@@ -85,9 +86,11 @@ class Outbound:
         self._dialling: dict[str, asyncio.Task[None]] = {}
         self.left = asyncio.Event()
 
-    async def place(self, account: str, wanted: Wanted, key: str | None = None) -> Call:
+    async def place(
+        self, account: str, wanted: Wanted, key: str | None = None, *, name: str | None = None
+    ) -> Call:
         """Accepts a call, which is kept then, and begins to dial it. `key`: the request's Idempotency-Key,
-        with which a repeated request finds the call that it has made.
+        with which a repeated request finds the call that it has made. `name`: the id that it is to have.
 
         Raises:
             SwitchOffError: calls cannot be placed here.
@@ -98,13 +101,13 @@ class Outbound:
             UnavailableError: a store does not answer. The call may have been kept all the same.
         """
         async with self._requests:
-            return await self._place(account, wanted, key)
+            return await self._place(account, wanted, key, name)
 
-    async def _place(self, account: str, wanted: Wanted, key: str | None) -> Call:
+    async def _place(self, account: str, wanted: Wanted, key: str | None, name: str | None) -> Call:
         switch = self._switch
         if switch is None:
             raise SwitchOffError
-        name = new_call_id() if key is None else keyed_call_id(account, key)
+        name = name or (new_call_id() if key is None else keyed_call_id(account, key))
         if key is not None and (made := await self._made(account, name)) is not None:
             if moment() - made.created_at < _KEY_LASTS:
                 return made
@@ -244,6 +247,7 @@ class Outbound:
             server=self._switch.place if self._switch else "",
             verdict=[judged(now, "accept", verdicts)],
             ai=wanted.ai,
+            transfer_of=wanted.transfer_of,
         )
         return call, dial
 
@@ -351,7 +355,7 @@ def _order(call: Call, dial: Dial) -> Originate:
     return Originate(
         channel=call.id,
         dial=f"PJSIP/{call.to_number}@{dial.trunk}",
-        context=CONTEXT_OUTBOUND,
+        context=CONTEXT_OUTBOUND if dial.transfer_of is None else CONTEXT_TRANSFER,
         exten=EXTENSION_OUTBOUND,
         ring_seconds=dial.ring_seconds,
         from_number=call.from_number,

@@ -281,7 +281,9 @@ class Dials(Protocol):
         """The ids of the live inbound calls on these channels, by channel."""
 
     async def ended(self, ids: Collection[str]) -> Collection[str]:
-        """Which of these calls exist and have ended."""
+        """Which of these calls exist and have ended, so that nothing of them may go on: a transfer by request
+        ends a call, too, but not its channel.
+        """
 
     async def metadata(self, ids: Collection[str]) -> Mapping[str, Mapping[str, str]]:
         """What was asked to be kept with those of the calls that we placed."""

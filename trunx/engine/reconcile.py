@@ -143,7 +143,7 @@ class Truth:
             settled = await self._settling.surely({name: _at_once(*news) for name, news in batch.items()})
             for name, (before, after) in settled.items():
                 fact, at = batch[name]
-                if isinstance(fact, ChannelRinging | ChannelUp) and before.ended_at is not None:
+                if isinstance(fact, ChannelRinging | ChannelUp) and _is_over(before):
                     await self._hang_up(name)  # it was ended while the order to dial was on its way
                 elif isinstance(fact, ChannelEnded) and after.ended_at is None:
                     self._settling.later(self._pace.better, name, read(fact, at))
@@ -253,6 +253,11 @@ class Truth:
     async def _hang_up(self, channel: str) -> None:
         with suppress(UnavailableError, AmiRefusedError):
             await self._switch.hangup(channel)
+
+
+def _is_over(call: Call) -> bool:
+    """Whether its channel has no business any more."""
+    return call.ended_at is not None and call.end_reason is not EndReason.TRANSFERRED
 
 
 async def end_overdue_for_ever(dials: Dials, settling: Settling, every: float = 60.0) -> NoReturn:

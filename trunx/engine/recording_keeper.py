@@ -141,7 +141,7 @@ class Keeper:
             if self._monitor is not None and datetime.now(UTC) >= recording.must_end_at:
                 with suppress(UnavailableError):
                     await self._monitor.stop(recording)
-                    await self._end(recording, recording.must_end_at)
+                    await self._end(recording, recording.must_end_at, is_full=True)
         if any(ended for _, ended in live) or (live and monotonic() >= self._compare_at):
             self._compare_at = monotonic() + COMPARE
             channels = None
@@ -151,7 +151,9 @@ class Keeper:
                 if ended if channels is None else recording.channel not in channels:
                     await self._end(recording, ended or datetime.now(UTC))
 
-    async def _end(self, recording: Recording, at: datetime) -> None:
+    async def _end(self, recording: Recording, at: datetime, *, is_full: bool = False) -> None:
+        if self._monitor is not None:
+            await self._monitor.ended(recording, is_full=is_full)
         if await self._rows.stop(recording.id, at, self._life) is not None:
             log.info("a recording has ended by itself", call=recording.call, recording=recording.id)
 
@@ -266,7 +268,7 @@ class Keeper:
         known = await self._rows.states(ids)
         for call in await self._rows.placed(ids - known.keys()):
             with suppress(ExistsError):  # another process was quicker
-                await self._rows.add(found(call, call.id, self._life))
+                await self._rows.add(found(call, self._life))
                 log.info("the recording of a call was found on Asterisk's host", call=call.id)
                 self._woken.set()
         for file, recording_id in there.items():

@@ -26,8 +26,8 @@ class RecordingRows(Protocol):
     async def page(self, account: str, which: RecordingFilter, page: Page) -> Rows[Recording]:
         """By when they began, the newest first. Raises `InvalidCursorError`."""
 
-    async def of_call(self, account: str, call: str) -> Sequence[Recording]:
-        """In the order in which they began."""
+    async def of_calls(self, account: str, calls: Collection[str]) -> Mapping[str, Sequence[Recording]]:
+        """Each call's, in the order in which they began; none for a call without any."""
 
     async def live(self) -> Sequence[tuple[Recording, datetime | None]]:
         """All that Asterisk writes, as far as we know; and when their calls ended, if they have."""
@@ -114,6 +114,9 @@ class Monitor(Protocol):
 
     async def stop(self, recording: Recording) -> None:
         """Orders it to stop; returns when it has, or does so no more. Raises `UnavailableError`."""
+
+    async def ended(self, recording: Recording, *, is_full: bool) -> None:
+        """Is told of one that has ended by itself: with its channel, or (`is_full`) as long as it may get."""
 
 
 class Channels(Protocol):

@@ -5,14 +5,17 @@ the order first and then says so (`stopped`). What comes after is the keeper's (
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
 
 from trunx.domain import signed_link
-from trunx.domain.recording import Recording, RecordingFilter, RecordingState
+from trunx.domain.call import Call
+from trunx.domain.errors import ExistsError
+from trunx.domain.recording import Recording, RecordingFilter, RecordingState, whole
 from trunx.domain.records import Page, Rows
 from trunx.engine.recording_ports import RecordingRows, Secrets
 
@@ -49,6 +52,13 @@ class Recordings:
         await self._rows.add(recording)
         log.info("a recording begins", call=recording.call, recording=recording.id)
 
+    async def adopt(self, call: Call, max_seconds: int) -> None:
+        """Keeps the recording that the dialplan has begun of a call which we placed with `record`, and which
+        may last so long. Nothing happens when it is kept already.
+        """
+        with suppress(ExistsError):
+            await self.begin(whole(call, max_seconds))
+
     async def never_began(self, recording: Recording, problem: str) -> None:
         """Asterisk did not take the order to record; `problem` is a sentence for the account."""
         await self._rows.fail(recording.id, problem, datetime.now(UTC), self._life)
@@ -66,7 +76,7 @@ class Recordings:
 
     async def live(self, account: str, call: str) -> Recording | None:
         """The recording that is being made of a call."""
-        of_call = await self._rows.of_call(account, call)
+        of_call = await self.of_call(account, call)
         return next((one for one in of_call if one.state is RecordingState.RECORDING), None)
 
     # --- for those who listen
@@ -75,9 +85,13 @@ class Recordings:
         """Raises `NotFoundError`."""
         return await self._rows.get(recording_id, account)
 
+    async def of_calls(self, account: str, calls: Collection[str]) -> Mapping[str, Sequence[Recording]]:
+        """Each call's recordings, in the order in which they began; none for a call without any."""
+        return await self._rows.of_calls(account, calls)
+
     async def of_call(self, account: str, call: str) -> Sequence[Recording]:
-        """A call's recordings, in the order in which they began."""
-        return await self._rows.of_call(account, call)
+        """The same of one call."""
+        return (await self.of_calls(account, [call])).get(call, ())
 
     async def page(self, account: str, which: RecordingFilter, page: Page) -> Rows[Recording]:
         """Raises `InvalidCursorError`."""

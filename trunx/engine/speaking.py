@@ -17,6 +17,7 @@ from sounds import ENGINE, EngineName
 from trunx.domain.call import Event
 from trunx.domain.records import Line
 from trunx.domain.walk import Preface, Say
+from trunx.engine.action_ports import Interludes
 from trunx.engine.metrics import AUDIO_FAILED
 from trunx.engine.ports import Recorder, Sounds
 
@@ -28,6 +29,9 @@ NOTHING = ""
 
 FRAME = 0.02
 """Seconds of sound that Asterisk plays at once; a file with less (an upload that failed) is no sound."""
+
+
+_EARLY = 0.1  # seconds before its end at which a sound that ends was ended
 
 
 @dataclass(slots=True)
@@ -44,10 +48,20 @@ class Heard:
 class Speaker:
     """Speaks in one call. What `line` says of its audio stays right for this call, whatever is changed."""
 
-    __slots__ = ("_call", "_channel", "_line", "_recorder", "_sounds")
+    __slots__ = ("_call", "_channel", "_interludes", "_line", "_recorder", "_sounds")
 
-    def __init__(self, channel: Channel, sounds: Sounds, recorder: Recorder, line: Line, call: str) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        sounds: Sounds,
+        recorder: Recorder,
+        line: Line,
+        call: str,
+        *,
+        interludes: Interludes | None = None,
+    ) -> None:
         self._channel = channel
+        self._interludes = interludes
         self._sounds = sounds
         self._recorder = recorder
         self._line = line
@@ -107,23 +121,38 @@ class Speaker:
 
     async def _gather(self, sound: str, wait: float, heard: Heard) -> None:
         seconds = self._length(sound)
-        started = monotonic()
-        whole = False
-        try:
-            digits = await self._channel.get_data(sound, wait, 1)
-            heard.key, whole = digits.key if not digits.stopped else None, digits.timed_out
-        finally:
-            heard.ms = _milliseconds(monotonic() - started - (wait if whole else 0), seconds, whole=whole)
+        while True:
+            started = monotonic()
+            whole = False
+            try:
+                digits = await self._channel.get_data(sound, wait, 1)
+                heard.key, whole = digits.key if not digits.stopped else None, digits.timed_out
+            finally:
+                heard.ms = _milliseconds(monotonic() - started - (wait if whole else 0), seconds, whole=whole)
+            if not digits.stopped or self._interludes is None:
+                return
+            heard.key = await self._interludes.perform(self._channel, answering=True)
+            if heard.key is not None:
+                return
 
     async def _play(self, sound: str, heard: Heard) -> None:
         seconds = self._length(sound)
-        started = monotonic()
-        whole = False
-        try:
-            playback = await self._channel.stream_file(sound)
-            heard.key, whole = playback.key, playback.key is None and not playback.stopped
-        finally:
-            heard.ms = _milliseconds(monotonic() - started, seconds, whole=whole)
+        while True:
+            started = monotonic()
+            whole = False
+            try:
+                playback = await self._channel.stream_file(sound)
+                heard.key, whole = playback.key, playback.key is None and not playback.stopped
+            finally:
+                passed = monotonic() - started
+                heard.ms = _milliseconds(passed, seconds, whole=whole)
+            early = seconds is not None and passed < seconds - _EARLY
+            if heard.key is not None or not early or self._interludes is None:
+                return
+            # Somebody has ended it, which Asterisk 22 does not tell from its own end.
+            heard.key = await self._interludes.perform(self._channel, answering=True)
+            if heard.key is not None:
+                return
 
     def _length(self, sound: str) -> float | None:
         """How long `sound` plays, if known. What does not fill a frame, Asterisk plays as silence."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Collection
 from aiohttp import web
 
 from trunx.web import (
+    actions,
     agents,
     ai_calls,
     audio,
@@ -17,10 +18,13 @@ from trunx.web import (
     ivrs,
     knowledge,
     outbound,
+    record_actions,
     recordings,
     streams,
     suppressions,
+    timeline,
     tools,
+    transfers,
     vendor_hooks,
     webhooks,
 )
@@ -39,7 +43,8 @@ RESOURCES = {
     "Agents": (*agents.OPERATIONS, *ai_calls.OPERATIONS),
     "Tools": tools.OPERATIONS,
     "Knowledge": knowledge.OPERATIONS,
-    "Calls": (*outbound.OPERATIONS, *calls.OPERATIONS),
+    "Calls": (*outbound.OPERATIONS, *calls.OPERATIONS, *timeline.OPERATIONS),
+    "Actions": (*actions.OPERATIONS, *record_actions.OPERATIONS, *transfers.OPERATIONS),
     "Recordings": recordings.OPERATIONS,
     "Events": events.OPERATIONS,
     "Webhooks": webhooks.OPERATIONS,

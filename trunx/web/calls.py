@@ -8,6 +8,7 @@ from pydantic import Field
 
 from trunx.domain.call import Call, EndReason, Left, Status, Step
 from trunx.domain.errors import NotFoundError
+from trunx.domain.recording import Recording
 from trunx.domain.records import CallFilter
 from trunx.domain.talk import Talk
 from trunx.web.ai_answer import AiAnswer, ai_answer
@@ -17,6 +18,7 @@ from trunx.web.event_answer import EventAnswer, event_answer
 from trunx.web.models import AnswerBody, Instant, Number, Time
 from trunx.web.operation import Asked, Operation, Reply
 from trunx.web.paging import Listing, PageQuery
+from trunx.web.recordings import RecordingStatus, recording_answer
 
 
 class CallQuery(PageQuery):
@@ -48,6 +50,17 @@ class CallQuery(PageQuery):
             self.until,
             (name, value) if colon else None,
         )
+
+
+class CallRecording(AnswerBody):
+    """A recording, as its call names it."""
+
+    id: str
+    url: str | None = Field(
+        description="Opens the file without a key, for 24 hours; null until the recording is `ready`."
+    )
+    duration: float | None = Field(description="Seconds; null until it is `ready`.", examples=[125.06])
+    status: RecordingStatus
 
 
 class CallAnswer(AnswerBody):
@@ -85,6 +98,10 @@ class CallAnswer(AnswerBody):
     metadata: dict[str, str] | None = Field(default=None, description="Of a call that we placed.")
     ai: AiAnswer | None = Field(
         default=None, description="Of an AI call, and of any other that was handed to an AI agent."
+    )
+    recordings: list[CallRecording] = Field(
+        default=[],
+        description="What was recorded of it, in the order in which that began; absent if nothing.",
     )
 
 
@@ -152,7 +169,7 @@ async def list_events(asked: Asked, path: CallPath) -> Reply:
         events = await asked.ports.calls.events(asked.account, path.id)
     except NotFoundError:
         raise _not_found(path.id) from None
-    rows = [event_answer(event) for event in events]
+    rows = [event_answer(event, asked.ports.public_url) for event in events]
     return Reply(200, EventList(events=rows, count=len(rows), next=None))
 
 
@@ -160,14 +177,34 @@ async def _answers(asked: Asked, calls: Sequence[Call]) -> list[CallAnswer]:
     placed = [call.id for call in calls if call.direction == "outbound"]
     metadata = await asked.ports.outbound.metadata(placed) if placed else {}
     by_ai = await asked.ports.outbound.by_ai(placed) if placed else ()
-    talks = await asked.ports.ai.talks.of_calls([call.id for call in calls])
+    ids = [call.id for call in calls]
+    talks = await asked.ports.ai.talks.of_calls(ids)
+    recorded = await asked.ports.recordings.of_calls(asked.account, ids)
+    named = {call: [await _recording(asked, one) for one in some] for call, some in recorded.items()}
     return [
-        _answer(call, metadata.get(call.id), talks.get(call.id, ()), by_ai=call.id in by_ai) for call in calls
+        _answer(
+            call,
+            metadata.get(call.id),
+            talks.get(call.id, ()),
+            named.get(call.id, ()),
+            by_ai=call.id in by_ai,
+        )
+        for call in calls
     ]
 
 
+async def _recording(asked: Asked, recording: Recording) -> CallRecording:
+    whole = await recording_answer(asked, recording)
+    return CallRecording(id=whole.id, url=whole.url, duration=whole.duration, status=whole.status)
+
+
 def _answer(
-    call: Call, metadata: Mapping[str, str] | None, talks: Sequence[Talk], *, by_ai: bool
+    call: Call,
+    metadata: Mapping[str, str] | None,
+    talks: Sequence[Talk],
+    recorded: Sequence[CallRecording],
+    *,
+    by_ai: bool,
 ) -> CallAnswer:
     talked = call.ended_at - call.answered_at if call.ended_at and call.answered_at else timedelta()
     fields = {
@@ -191,6 +228,8 @@ def _answer(
         fields |= {"ringing_at": call.ringing_at, "metadata": metadata or {}}
     if by_ai or talks:
         fields["ai"] = ai_answer(call, talks)
+    if recorded:
+        fields["recordings"] = recorded
     known = {
         "q850_cause": call.q850_cause,
         "sip_cause": call.sip_cause,

@@ -25,6 +25,6 @@ class EventAnswer(AnswerBody):
     data: dict[str, Any] = Field(description="Depends on `type`.")
 
 
-def event_answer(event: Event) -> EventAnswer:
+def event_answer(event: Event, public_url: str) -> EventAnswer:
     """`event` as the API shows it."""
-    return EventAnswer.model_validate(as_json(event))
+    return EventAnswer.model_validate(as_json(event, public_url))

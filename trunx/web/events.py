@@ -52,7 +52,7 @@ async def stream_events(asked: Asked, query: EventQuery) -> StreamAnswer:
     client that was cut off sends the last `id` that it saw as `Last-Event-ID` (browsers do) and misses none;
     when events after that one are not kept any more, the answer is 410 instead.
     """
-    log, account = asked.ports.log, asked.account
+    log, account, url = asked.ports.log, asked.account, asked.ports.public_url
     types = frozenset(query.types.split(",")) if query.types else frozenset(EventType)
 
     async def begin(last_id: str) -> AsyncIterator[bytes]:
@@ -69,23 +69,25 @@ async def stream_events(asked: Asked, query: EventQuery) -> StreamAnswer:
     async def pieces(after: int, newest: int) -> AsyncIterator[bytes]:
         yield b"retry: 2000\n\n"
         if query.follow:
-            async for piece in _followed(log, account, after, types):
+            async for piece in _followed(log, account, after, types, url):
                 yield piece
         while not query.follow and after < newest and (page := await log.read(account, after, PAGE)):
-            yield _written(page, types)
+            yield _written(page, types, url)
             after = page[-1].seq or after
 
     return StreamAnswer(begin, MEDIA_TYPE)
 
 
-async def _followed(log: Log, account: str, after: int, types: Collection[str]) -> AsyncIterator[bytes]:
+async def _followed(
+    log: Log, account: str, after: int, types: Collection[str], url: str
+) -> AsyncIterator[bytes]:
     with log.listening(account) as bell:
         silent_since = time.monotonic()
         while True:
             page = await log.read(account, after, PAGE)
             if page:
                 after = page[-1].seq or after
-            if written := _written(page, types):
+            if written := _written(page, types, url):
                 yield written
                 silent_since = time.monotonic()
             elif time.monotonic() - silent_since >= HEARTBEAT:
@@ -96,9 +98,9 @@ async def _followed(log: Log, account: str, after: int, types: Collection[str]) 
                 await bell.wait(POLL)
 
 
-def _written(page: Collection[Event], types: Collection[str]) -> bytes:
+def _written(page: Collection[Event], types: Collection[str], url: str) -> bytes:
     return "".join(
-        f"id: {event.seq}\nevent: {event.type}\ndata: {dumps(as_json(event))}\n\n"
+        f"id: {event.seq}\nevent: {event.type}\ndata: {dumps(as_json(event, url))}\n\n"
         for event in page
         if event.type in types
     ).encode()

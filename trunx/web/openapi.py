@@ -67,7 +67,13 @@ def document(resources: Resources, public_url: str, version: str) -> Schema:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "A key of an account: `tk_live_...`.",
-                }
+                },
+                "link": {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": "signature",
+                    "description": "Part of a link that an answer holds, together with what else is in that.",
+                },
             },
         },
     }
@@ -152,6 +158,8 @@ class _Reference:
             }
         if operation.open:
             described["security"] = []
+        elif operation.signed:
+            described["security"] = [{"key": []}, {"link": []}]
         return described
 
     def _content(self, answer: type[BaseModel] | Sends | str) -> Schema:

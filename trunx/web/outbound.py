@@ -279,7 +279,7 @@ async def placed(asked: Asked, wanted: Wanted) -> Call:
     except NoDidError as none:
         raise _no_did(none) from None
     except RefusedError as refused:
-        raise _refused(refused.verdict) from None
+        raise refused_by_gate(refused.verdict) from None
 
 
 async def end_call(asked: Asked, path: CallPath) -> Reply:
@@ -353,7 +353,8 @@ def _no_did(none: NoDidError) -> ProblemError:
     return ProblemError(NO_DID, "register one with POST /dids")
 
 
-def _refused(verdict: Verdict) -> ProblemError:
+def refused_by_gate(verdict: Verdict) -> ProblemError:
+    """Why the gate refuses a call, as the answer to who asked for it."""
     kind = REFUSALS[verdict.code]
     headers = {}
     if verdict.retry_after is not None:

@@ -3,6 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from trunx.engine.action_ports import ActionRows
+from trunx.engine.actions.keys import Keys
+from trunx.engine.actions.record import Record
+from trunx.engine.actions.sound import Sounding
+from trunx.engine.actions.transfer import CallTransfers
 from trunx.engine.agent_ports import Talks
 from trunx.engine.agents import Roster
 from trunx.engine.incoming import Incoming
@@ -75,6 +80,11 @@ class Ports:
     webhooks: Webhooks
     post: Post
     recordings: Recordings
+    record: Record
+    action_rows: ActionRows
+    transfers: CallTransfers
+    keys: Keys
+    sounding: Sounding
     incoming: Incoming
     uploads: Limits
     parts: Sequence[Part]

@@ -64,6 +64,9 @@ class Problem(BaseModel):
     inputs: dict[str, Any] | None = Field(
         default=None, description="Of a call that is refused: what the rule looked at."
     )
+    call_status: str | None = Field(
+        default=None, description="With `call-not-in-progress`: the call's status."
+    )
 
 
 class ProblemError(Exception):
@@ -79,6 +82,7 @@ class ProblemError(Exception):
         dids: Sequence[str] = (),
         rule: str | None = None,
         inputs: Mapping[str, Any] | None = None,
+        call_status: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.kind = kind
@@ -88,6 +92,7 @@ class ProblemError(Exception):
         self.dids = dids
         self.rule = rule
         self.inputs = inputs
+        self.call_status = call_status
 
     def body(self, public_url: str, request_id: str) -> bytes:
         """The problem as JSON."""
@@ -102,5 +107,6 @@ class ProblemError(Exception):
             dids=list(self.dids) or None,
             rule=self.rule,
             inputs=None if self.inputs is None else dict(self.inputs),
+            call_status=self.call_status,
         )
         return problem.model_dump_json(exclude_none=True).encode()

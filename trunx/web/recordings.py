@@ -22,7 +22,9 @@ RECORDING_FAILED = Kind(409, "recording-failed", "There is nothing to listen to"
 RECORDING_ELSEWHERE = Kind(503, "recording-elsewhere", "The recording's file is not on this server")
 LINK_INVALID = Kind(403, "link-invalid", "The link does not open this")
 
-_STATUS: dict[RecordingState, Literal["recording", "processing", "ready", "failed"]] = {
+RecordingStatus = Literal["recording", "processing", "ready", "failed"]
+
+_STATUS: dict[RecordingState, RecordingStatus] = {
     RecordingState.RECORDING: "recording",
     RecordingState.FETCHING: "processing",
     RecordingState.READY: "ready",
@@ -70,9 +72,7 @@ class RecordingAnswer(AnswerBody):
 
     id: str
     call: str = Field(description="The call's `id`.")
-    status: Literal["recording", "processing", "ready", "failed"] = Field(
-        description="`processing`: it has ended, and its file is on its way."
-    )
+    status: RecordingStatus = Field(description="`processing`: it has ended, and its file is on its way.")
     format: Literal["mp3", "wav"]
     channels: Literal["mono", "dual"] = Field(
         description="`mono`: both sides together. `dual`: what was said by the one who is recorded is left, "

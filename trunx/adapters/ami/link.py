@@ -85,15 +85,24 @@ class Link:
         self._asked_at = 0.0
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    async def connect(self, host: str, port: int, user: str, secret: str, seconds: float) -> None:
-        """Connects and logs in, for the events of calls and of Asterisk's own start and end.
+    async def connect(
+        self,
+        host: str,
+        port: int,
+        user: str,
+        secret: str,
+        seconds: float,
+        *,
+        events: str = "system,call,dtmf",
+    ) -> None:
+        """Connects and logs in, for the events of calls, of keys, and of Asterisk's own start and end.
 
         Raises:
             UnavailableError: nobody is there, or answers within so many seconds.
             LoginRefusedError: the login is refused.
         """
         loop = asyncio.get_running_loop()
-        login_as = {"username": user, "secret": secret, "events": "system,call"}
+        login_as = {"username": user, "secret": secret, "events": events}
         self._manager = _Manager(self._take, self._closed, loop=loop, **login_as)
         connected: asyncio.Future[object] = loop.create_future()
         try:

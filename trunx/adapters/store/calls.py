@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, cast, func, select
+from sqlalchemy import ColumnElement, Row, cast, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trunx.adapters.store.database import Database
 from trunx.adapters.store.log import read
 from trunx.adapters.store.paging import page_of, rows
-from trunx.adapters.store.tables import calls, dials, events, steps
+from trunx.adapters.store.tables import LIVE, calls, dials, events, steps
 from trunx.domain.call import Call, EndReason, Event, Left, Status, Step
 from trunx.domain.errors import NotFoundError
 from trunx.domain.records import CallFilter, Page, Rows
@@ -52,6 +52,12 @@ class Calls:
         async with self._database.reading() as connection:
             found = [_call(row) for row in await connection.execute(query)]
         return rows(found, page, lambda call: (call.created_at, call.id))
+
+    async def live(self, most: int) -> Sequence[Call]:
+        """The newest `most` calls of all accounts that have not ended, newest first."""
+        query = select(*_CALL).where(text(LIVE)).order_by(calls.c.created_at.desc(), calls.c.id.desc())
+        async with self._database.reading() as connection:
+            return [_call(row) for row in await connection.execute(query.limit(most))]
 
     async def steps(self, account: str, call: str) -> Sequence[Step]:
         query = select(steps).where(steps.c.call == call).order_by(steps.c.number)

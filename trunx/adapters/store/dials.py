@@ -95,7 +95,8 @@ class Dials:
             return {row.agi_uniqueid: row.id for row in await connection.execute(query)}
 
     async def ended(self, ids: Collection[str]) -> Collection[str]:
-        query = select(calls.c.id).where(calls.c.id.in_(ids), calls.c.ended_at.is_not(None))
+        over = calls.c.ended_at.is_not(None), calls.c.end_reason != EndReason.TRANSFERRED
+        query = select(calls.c.id).where(calls.c.id.in_(ids), *over)
         async with self._database.reading() as connection:
             return set((await connection.execute(query)).scalars())
 

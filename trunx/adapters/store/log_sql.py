@@ -27,6 +27,7 @@ _END = _CALL | {
     "q850Cause": "c.q850_cause",
     "sipCause": "c.sip_cause",
     "machine": "c.machine",
+    "recordings": "{recordings}",
 }
 _WALK = {
     "ivr": "c.ivr",
@@ -44,6 +45,16 @@ _STEP = {
     "promptMs": "s.prompt_ms",
     "fallback": "{fallback}",
 }
+# As they stand when the call ends: their files come later, and are told of by `recording.ready`.
+_RECORDING = {
+    "id": "r.id",
+    "status": "CASE r.state WHEN 'fetching' THEN 'processing' ELSE r.state END",
+    "duration": "r.ms / 1000.0",
+}
+_RECORDINGS = """
+  (SELECT {all} FROM
+    (SELECT * FROM recordings WHERE call = c.id AND state <> 'deleted' ORDER BY started_at, id) r)
+"""
 _SUPPRESSION = {"number": "s.number", "source": "s.source", "reason": "s.reason"}
 
 _COLUMNS = "(account, name, call, place, type, at, data)"
@@ -165,6 +176,7 @@ class _Sqlite:
         """A JSON object as text; values that are no plain columns are in braces."""
         return f"json_object({_fields(fields)})".format(
             metadata="json(coalesce(d.metadata, 'null'))",
+            recordings=_RECORDINGS.format(all=f"json_group_array(json_object({_fields(_RECORDING)}))"),
             fallback="json(CASE WHEN s.fallback THEN 'true' ELSE 'false' END)",
         )
 
@@ -182,7 +194,11 @@ class _Postgresql:
 
     def made(self, fields: Mapping[str, str]) -> str:
         return f"CAST(json_build_object({_fields(fields)}) AS text)".format(
-            metadata="CAST(d.metadata AS json)", fallback="s.fallback"
+            metadata="CAST(d.metadata AS json)",
+            recordings=_RECORDINGS.format(
+                all=f"coalesce(json_agg(json_build_object({_fields(_RECORDING)})), CAST('[]' AS json))"
+            ),
+            fallback="s.fallback",
         )
 
 

@@ -70,14 +70,17 @@ class Recordings:
             found = [_read(row) for row in await connection.execute(query)]
         return rows(found, page, lambda one: (one.started_at, one.id))
 
-    async def of_call(self, account: str, call: str) -> Sequence[Recording]:
+    async def of_calls(self, account: str, calls: Collection[str]) -> Mapping[str, Sequence[Recording]]:
         query = (
             select(*_SHOWN)
-            .where(recordings.c.call == call, recordings.c.account == account, _SEEN)
+            .where(recordings.c.call.in_(calls), recordings.c.account == account, _SEEN)
             .order_by(recordings.c.started_at, recordings.c.id)
         )
+        found: dict[str, list[Recording]] = {}
         async with self._database.reading() as connection:
-            return [_read(row) for row in await connection.execute(query)]
+            for row in await connection.execute(query):
+                found.setdefault(row.call, []).append(_read(row))
+        return found
 
     async def live(self) -> Sequence[tuple[Recording, datetime | None]]:
         query: Select[Any] = (
@@ -146,8 +149,11 @@ class Recordings:
 
     async def expire(self) -> int:
         states = [state.value for state in BEFORE[RecordingState.DELETED]]
-        expired = update(recordings).where(recordings.c.expires_at <= now(), recordings.c.state.in_(states))
+        is_over = recordings.c.expires_at <= now()
+        expired = update(recordings).where(is_over, recordings.c.state.in_(states))
+        traces = delete(recordings).where(is_over, ~_SEEN, recordings.c.next_at.is_(None))
         async with self._database.writing() as connection:
+            await connection.execute(traces)
             return (await connection.execute(expired.values(_gone()))).rowcount
 
     async def claim(self, server: str, limit: int, until: datetime) -> Sequence[Recording]:
@@ -181,8 +187,11 @@ class Recordings:
 
     async def forget(self, recording_id: str) -> None:
         gone = recordings.c.id == recording_id, ~_SEEN
+        of_whole_call = recordings.c.id == recordings.c.call
         async with self._database.writing() as connection:
-            await connection.execute(delete(recordings).where(*gone))
+            await connection.execute(delete(recordings).where(*gone, ~of_whole_call))
+            # Of that of a whole call a trace stays for its time: the call may go on, and would adopt it anew.
+            await connection.execute(update(recordings).where(*gone).values(next_at=None))
 
     async def states(self, ids: Collection[str]) -> Mapping[str, RecordingState]:
         found: dict[str, RecordingState] = {}

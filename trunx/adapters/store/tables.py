@@ -207,6 +207,7 @@ dials = Table(
     Column("verdict", Text),
     Column("canceled_at", Moment),
     Column("ai", Text),
+    Column("transfer_of", Name),
     Index("dials_account", "account"),
 )
 

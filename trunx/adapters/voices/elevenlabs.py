@@ -30,7 +30,7 @@ from trunx.adapters.voices.answers import Again, Fault, Pcm, fault, fault_of, so
 from trunx.domain.audio import Speech, SpeechError, VoiceInfo
 from trunx.domain.errors import UnavailableError
 from trunx.domain.records import PartState
-from trunx.domain.speech import check_text, language_of, prepared, speech_key
+from trunx.domain.speech import SPOKEN_CHARACTERS, check_text, language_of, prepared, speech_key
 
 PROVIDER = "elevenlabs"
 MODEL = "eleven_flash_v2_5"
@@ -137,7 +137,7 @@ class ElevenLabs:
 
     async def plan(self, text: str, voice: str | None) -> Speech:
         """As `Voices`. Asks the vendor only when `voice` is a name that the kept list does not have."""
-        check_text(text)
+        check_text(text, SPOKEN_CHARACTERS)
         words = prepared(text, language_of(text))
         most = _MOST_CHARACTERS.get(self._model, _MOST_OF_OTHERS)
         if len(words) > most:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from trunx.domain.audio import Speech, SpeechError, UnusableSoundError, VoiceInfo
 from trunx.domain.records import PartState
-from trunx.domain.speech import check_text, prepared, speech_key
+from trunx.domain.speech import SPOKEN_CHARACTERS, check_text, prepared, speech_key
 
 PROVIDER = "local"
 
@@ -55,7 +55,7 @@ class LocalVoice:
 
     async def plan(self, text: str, voice: str | None) -> Speech:
         """As `Voices`. For a voice that is not here (an id of ElevenLabs, say) the default one speaks."""
-        check_text(text)
+        check_text(text, SPOKEN_CHARACTERS)
         words = "".join(map(_plain, prepared(text, "en")))
         if missing := _unspeakable(words):
             named = ", ".join(missing)
