@@ -87,10 +87,12 @@ _VERBS = (
     "STREAM FILE",
     "WAIT FOR DIGIT",
 )
+_RESULTS = {"CHANNEL STATUS": 6, "DATABASE": 1, "EXEC": 0, "NOOP": 0, "VERBOSE": 1}
 _DEAD = "511 Command Not Permitted on a dead channel or intercept routine"
 _UNKNOWN = "510 Invalid or unknown command"
 _USAGE = "520-Invalid command syntax.  Proper usage follows:\nUsage: {verb} ...\n520 End of proper usage."
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_LIMIT = re.compile(r"S\(([0-9]+)\)")
 _FOREVER_MS = 86_400_000
 _CONTEXT = "trunx-inbound"
 
@@ -100,7 +102,8 @@ class Ring:
     """Who calls whom, as the greeting tells it.
 
     `dials` are what becomes of one Dial after the other, as DIALSTATUS; those beyond find CHANUNAVAIL. After
-    an ANSWER they talk for `talk` seconds, until the other side hangs up.
+    an ANSWER they talk for `talk` seconds, until the other side hangs up; the options `S` (a limit) and `H`
+    (the key of FEATUREMAP(disconnect)) end a talk before.
     """
 
     did: str
@@ -152,7 +155,7 @@ class Caller:
     variables: Mapping[str, str] = field(default_factory=dict)
     speed: float = 1.0
     keys_lost: int = 0
-    _set: dict[str, str] = field(default_factory=dict)  # variables that a Dial has left
+    _set: dict[str, str] = field(default_factory=dict)  # variables that the server has set, or a Dial
     _dials: int = 0
     _keys: deque[str] = field(default_factory=deque)
     _gone: asyncio.Event = field(default_factory=asyncio.Event)
@@ -256,16 +259,23 @@ class Caller:
                 return _told(_VARIABLE.sub(lambda found: self._value(found[1]) or "", expression) or None)
             case ["EXEC", "Dial", dialled]:
                 return await self._dial(*dialled.split(",", 2))
-            case ["CHANNEL STATUS"] | ["EXEC", _] | ["EXEC", _, _] | ["NOOP", *_]:
-                return f"200 result={6 if verb == 'CHANNEL STATUS' else 0}"
-            case ["SET VARIABLE", _, _] | ["VERBOSE", _] | ["VERBOSE", _, _] | ["DATABASE", _, *_]:
+            case ["SET VARIABLE", name, value]:
+                self._set[name] = value
                 return "200 result=1"
+            case (
+                ["CHANNEL STATUS"]
+                | ["NOOP", *_]
+                | ["DATABASE", _, *_]
+                | ["EXEC" | "VERBOSE", _]
+                | ["EXEC" | "VERBOSE", _, _]
+            ):
+                return f"200 result={_RESULTS[verb]}"
             case _:
                 return _USAGE.format(verb=verb)
 
     def _value(self, name: str) -> str | None:
-        own = {"CHANNEL(context)": _CONTEXT, "CHANNEL(exten)": self.ring.did} | self._set
-        return self.variables.get(name, own.get(name))
+        own = {"CHANNEL(context)": _CONTEXT, "CHANNEL(exten)": self.ring.did}
+        return self._set.get(name, self.variables.get(name, own.get(name)))
 
     async def _stream_file(self, sound: str, keys: str) -> str:
         seconds = self.seconds(sound)
@@ -284,15 +294,23 @@ class Caller:
         asked = self.ring.dials[self._dials :]
         self._dials += 1
         status = asked[0] if asked else "CHANUNAVAIL"
+        self._set["DIALSTATUS"] = status
         if status == "ANSWER":
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.ring.talk / self.speed if self.speed else 0):
-                    await self._gone.wait()
+            await self._talk(f"{target}-{self._dials:08x}", options)
         if self._gone.is_set():
             return "200 result=-1"
-        self._set["DIALSTATUS"] = status
         self.observe(Dialled(target, status))
         return "200 result=0"
+
+    async def _talk(self, peer: str, options: str) -> None:
+        """Who hangs up first is known by CHANNEL(hangupsource), which else is as an earlier talk left it."""
+        self._set["DIALEDPEERNAME"] = peer
+        limit = _LIMIT.search(options)
+        longest = float(limit[1]) if limit else _FOREVER_MS
+        stop = self._set.get("FEATUREMAP(disconnect)", "*") if "H" in options else ""
+        key = await self._key_within(min(self.ring.talk, longest), stop)
+        if key is None and not self._gone.is_set() and self.ring.talk < longest:
+            self._set["CHANNEL(hangupsource)"] = peer
 
     async def _get_data(self, sound: str, wait_ms: int = 6000, most: int = 1024) -> str:
         seconds = self.seconds(sound)

@@ -254,7 +254,8 @@ async def test_many_numbers_are_published_in_portions(
     async with sqlite.writing() as connection:
         await connection.exec_driver_sql(
             "WITH RECURSIVE n(i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM n WHERE i < 1200) "
-            "INSERT INTO dids SELECT printf('+1949%07d', i), account, ivr, NULL, created_at, revision "
+            "INSERT INTO dids (did, account, ivr, created_at, revision) "
+            "SELECT printf('+1949%07d', i), account, ivr, created_at, revision "
             f"FROM n, dids WHERE did = '{DID}'"
         )
     await ivrs.change(account_of_sqlite, "menu", lambda _: _document("de"))

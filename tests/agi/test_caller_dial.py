@@ -3,8 +3,8 @@
 import asyncio
 
 from agi import Channel, HangupError
-from agi.caller import Caller, Dialled, Dialling, Ended, Ring
-from tests.agi.test_caller import Call
+from agi.caller import Caller, Dialled, Dialling, Ended, Ring, Took
+from tests.agi.test_caller import Call, presses
 
 
 class TestDial:
@@ -44,3 +44,41 @@ class TestDial:
         assert told == ["-1"]
         assert call.results == [HangupError]
         assert call.happened[-1] == Ended("caller")
+
+    async def test_whoever_hangs_up_first_can_be_told(self) -> None:
+        """The other side, the caller by a key, the clock: only the first leaves its name."""
+        told: list[str | None] = []
+
+        async def handler(channel: Channel) -> None:
+            await channel.set_variable("FEATUREMAP(disconnect)", "0")
+            for options in ("gH", "gHS(5)", "gS(5)"):
+                await channel.exec("Dial", "PJSIP/1", "30", options)
+                told.append(
+                    await channel.get_full_variable(
+                        "${CHANNEL(hangupsource)} ${DIALEDPEERNAME} ${DIALSTATUS}"
+                    )
+                )
+
+        call = Call(
+            {Dialling("PJSIP/1", 30, "gHS(5)"): presses("10"), Dialling("PJSIP/1", 30, "gS(5)"): presses("0")}
+        )
+        call.caller.ring = Ring("+19495551234", dials=("ANSWER",) * 3, talk=5)
+        await call.to(handler)
+        first = "PJSIP/1-00000001"
+        assert told == [
+            f"{first} {first} ANSWER",
+            f"{first} PJSIP/1-00000002 ANSWER",
+            f"{first} PJSIP/1-00000003 ANSWER",
+        ]
+        assert [happened for happened in call.happened if isinstance(happened, Took)] == [Took("0")]
+        assert call.caller.keys_lost == 2, "the other side hears them"
+
+    async def test_the_server_finds_what_it_has_set(self) -> None:
+        call = Call()
+
+        async def handler(channel: Channel) -> list[str | None]:
+            await channel.set_variable("X", "mine")
+            return [await channel.get_variable(name) for name in ("X", "NONE")]
+
+        await call.to(handler)
+        assert call.results == [["mine", None]]

@@ -8,6 +8,11 @@ from tests.cli.command import environment, run, serving
 from tests.peers.ssh import AsyncSsh, started
 
 
+def _all(files: int) -> str:
+    """How a host is told that has these files of audio, and the engine's own prompts."""
+    return f"{files + len(ENGINE)} files, the engine's {len(ENGINE)} prompts too,"
+
+
 def test_without_hosts_there_is_nothing_to_copy(tmp_path: Path) -> None:
     done = run(tmp_path, "audio", "sync")
     assert done.returncode == 0
@@ -35,14 +40,16 @@ def test_a_new_host_gets_every_sound_and_one_that_is_down_is_named(tmp_path: Pat
         assert done.returncode == 1
         first, second = done.stdout.splitlines()
         assert first == f"{one.as_uri()}: 0 brought, 0 removed, 0 missing"
-        assert second.startswith(f"{two.as_uri()}: 0 brought, 0 removed, 11 missing: ")
+        assert second.startswith(f"{two.as_uri()}: 0 brought, 0 removed, {3 + len(ENGINE)} missing: ")
         two.unlink()
         done = run(tmp_path, "audio", "sync", env=both)
-        assert done.stdout.splitlines()[1] == f"{two.as_uri()}: 11 brought, 0 removed, 0 missing"
+        assert (
+            done.stdout.splitlines()[1] == f"{two.as_uri()}: {3 + len(ENGINE)} brought, 0 removed, 0 missing"
+        )
         assert done.returncode == 0
         checked = run(tmp_path, "check", env=both)
         assert checked.returncode == 0, checked.stdout
-        assert checked.stdout.count("17 files, the engine's 8 prompts too") == 2
+        assert checked.stdout.count(_all(9)) == 2
     assert len(list((two / "trunx" / "audio").iterdir())) == 9
 
 
@@ -54,7 +61,7 @@ async def test_a_host_that_is_reached_by_ssh(tmp_path: Path) -> None:
             with serving(tmp_path, **settings) as server:
                 assert len(list((host.folder / "trunx" / "audio").iterdir())) == 9
                 checked = run(tmp_path, "check", env=server.env(**settings))
-                assert "17 files, the engine's 8 prompts too, on " in checked.stdout
+                assert _all(9) + " on " in checked.stdout
                 assert checked.returncode == 0
             # Without the server, which would bring them too.
             host.wipe()
@@ -63,7 +70,7 @@ async def test_a_host_that_is_reached_by_ssh(tmp_path: Path) -> None:
             done = run(tmp_path, "audio", "sync", env=offline)
             assert (done.returncode, done.stdout.count("0 missing")) == (0, 1), done.stdout
             assert len(list((host.folder / "trunx" / "audio").iterdir())) == 9
-            assert len(list((host.folder / "trunx" / "engine").iterdir())) == 8
+            assert len(list((host.folder / "trunx" / "engine").iterdir())) == len(ENGINE)
             host.known_hosts.write_text("")
             distrusted = run(tmp_path, "audio", "sync", env=offline)
             assert distrusted.returncode == 1

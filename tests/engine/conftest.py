@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from agi import Server
-from agi.caller import Caller, Happening, Playing, Ring, Waiting
+from agi.caller import Caller, Dialling, Happening, Playing, Ring, Waiting
 from sounds import ENGINE
 from trunx.adapters.cache.published import Published
 from trunx.adapters.cache.redis import open_redis
@@ -44,7 +44,8 @@ Kind = TypeVar("Kind", bound=Happening)
 
 class Phone:
     """A caller. `does` answers the waits in turn: a key, `.` for silence, `!` for hanging up; `during` does
-    the same while a sound plays, by the sound's name. With `speed` 0 neither sounds nor waits take time.
+    the same while a sound plays, by the sound's name, and `talking` in one Dial after the other. With `speed`
+    0 neither sounds nor waits take time.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Phone:
         *,
         does: str = "",
         during: Mapping[str, str] | None = None,
+        talking: str = "",
         ahead: str = "",
         speed: float = 0,
         variables: Mapping[str, str] | None = None,
@@ -64,6 +66,7 @@ class Phone:
         self.caller = Caller(ring, seconds, self._observe, variables or {}, speed)
         self.watch: Callable[[Happening], None] = lambda _: None
         self._does = list(does)
+        self._talking = list(talking)
         self._during = {sound: list(acts) for sound, acts in (during or {}).items()}
         self._queue: asyncio.Queue[Happening] = asyncio.Queue()
         for key in ahead:
@@ -109,6 +112,8 @@ class Phone:
             self._act(self._does)
         elif isinstance(happening, Playing):
             self._act(self._during.get(happening.sound, []))
+        elif isinstance(happening, Dialling):
+            self._act(self._talking)
 
     def _act(self, acts: list[str]) -> None:
         act = acts.pop(0) if acts else "."

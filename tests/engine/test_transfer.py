@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from agi import Channel
 from agi.caller import Dialling, Playing, Ring
-from dialplan.names import ENDPOINT_SIP
+from dialplan.names import CONTEXT_WAIT, ENDPOINT_SIP
 from sounds import ENGINE
 from tests.domain.samples import gather, nodes
+from tests.engine.agency import Agency, at_work, dialled
 from tests.engine.conftest import CALLER, DID, Engine, Kept, Phone
+from tests.peers.ultravox import CREATES_CALL
+from tests.peers.ultravox_troubles import Trouble
 from trunx.adapters.cache.leases import Leases
 from trunx.adapters.cache.redis import open_redis
 from trunx.adapters.store.account_limits import AccountLimits
 from trunx.adapters.store.dials import Dials
-from trunx.domain.agent import Agent, AgentBrief, Brief
 from trunx.domain.call import EndReason, Left
-from trunx.domain.errors import NotFoundError
 from trunx.domain.gate import Capacity, Limits
 from trunx.domain.records import Lease, Suppression
+from trunx.domain.talk import TalkState
 from trunx.engine.bridging import Bridging
 from trunx.engine.gatekeeper import Gatekeeper, Trunk
-from trunx.engine.transferring import TalkEnd, Transfers
+from trunx.engine.transferring import Transfers
 
 PERSON = "+14155552671"
 UNAVAILABLE = ENGINE["unavailable"].sound
@@ -235,49 +236,11 @@ async def test_the_connection_is_lost_while_they_talk(office: Office) -> None:
     assert not await office.has_places()
 
 
-@dataclass
-class Talks:
-    """An agent's side: it ends each talk as it is told to, and knows what it was asked for."""
-
-    ends: list[TalkEnd]
-    prepared: list[tuple[str, Brief, Mapping[str, str]]] = field(default_factory=list)
-    joined: list[str | None] = field(default_factory=list)
-    abandoned: int = 0
-
-    async def prepare(
-        self,
-        channel: Channel,
-        call: str,
-        brief: Brief,
-        *,
-        account: str,
-        facts: Mapping[str, str],
-        metadata: Mapping[str, str],
-        max_seconds: int,
-    ) -> str:
-        del channel, account, metadata, max_seconds
-        self.prepared.append((call, brief, facts))
-        return call
-
-    async def join(self, channel: Channel, prepared: str, *, zero_out: str | None) -> TalkEnd:
-        del channel, prepared
-        self.joined.append(zero_out)
-        return self.ends.pop(0)
-
-    async def abandon(self, prepared: str) -> None:
-        del prepared
-        self.abandoned += 1
-
-
-class Agency:
-    """One agent, `a1`, for everybody; it is the only part of the port that a transfer needs."""
-
-    async def serving(self, account: str, named: str | None, did: str | None) -> Agent:
-        assert did == DID
-        if named not in (None, "a1"):
-            raise NotFoundError(named)
-        now = datetime.now(UTC)
-        return Agent("a1", account, "Ada", "Be kind.", None, None, "en", (), (), 300, True, "v1", now, now)
+@pytest.fixture
+async def agency(engine: Engine, valkey: str) -> AsyncIterator[Agency]:
+    """The engine that can transfer to its one agent."""
+    async with at_work(engine, valkey) as agency, engine.serving(transfers=agency.transfers):
+        yield agency
 
 
 def with_agent(**fields: Any) -> dict[str, Any]:
@@ -289,71 +252,139 @@ def with_agent(**fields: Any) -> dict[str, Any]:
     )
 
 
-async def _talked(engine: Engine, document: dict[str, Any], *ends: TalkEnd, does: str = "1") -> Talks:
-    talks = Talks(list(ends))
-    await engine.publish(document)
-    async with engine.serving(transfers=Transfers(talking=talks, agents=Agency())):
-        await engine.dial(does=does)
-    return talks
+def ring(*dials: str, talk: float = 0.0) -> Ring:
+    """A caller for whom one talk after the other ends so."""
+    return Ring(DID, CALLER, uniqueid="1700000000.9", dials=dials, talk=talk)
 
 
-async def test_the_agent_is_told_who_calls_and_on_which_way(engine: Engine) -> None:
-    talks = await _talked(engine, with_agent(zero_out={"0": "menu"}), TalkEnd.AGENT_LEFT)
+async def test_the_agent_is_told_who_calls_and_on_which_way(agency: Agency) -> None:
+    engine = agency.engine
+    await engine.publish(with_agent(zero_out={"0": "menu"}))
+    phone = await engine.dial(ring("ANSWER"), does="1")
     kept = await engine.kept()
-    ((call, brief, facts),) = talks.prepared
-    assert (call, brief) == (kept.call.id, AgentBrief("a1"))
-    assert facts == {
-        "caller": CALLER,
-        "did": DID,
-        "direction": "inbound",
-        "ivr": "test",
-        "path": "menu > talk",
-    }
-    assert (talks.joined, talks.abandoned) == (["0"], 0)
+    (talk,) = await agency.kept(kept.call.id)
+    (order,) = agency.orders
+    assert order.path == f"/api/agents/{agency.agent.vendor_id}/calls"
+    assert order.body["metadata"] == {"requestId": talk.id, "callId": kept.call.id}
+    assert order.body["maxDuration"] == "300s"
+    context = order.body["templateContext"]
+    about = {"caller": CALLER, "did": DID, "direction": "inbound", "ivr": "test", "path": "menu > talk"}
+    assert context == about | {"call_facts": context["call_facts"]}
+    assert all(f"- {name}: {value}" in context["call_facts"].splitlines() for name, value in about.items())
+    assert dialled(phone) == [Dialling(f"Local/{talk.token}@{CONTEXT_WAIT}", 10, "gIS(300)H")]
+    assert phone.sounds == [engine.sound("menu.wav"), engine.sound("one-moment.wav")]
+    assert (talk.agent, talk.state, talk.max_seconds) == (agency.agent.id, TalkState.ENDED, 300)
+    assert talk.vendor_call == agency.vendor_calls[0]["callId"]
+    assert agency.ended_by_us == []
     assert ended(kept) == (["menu key 1", "talk done"], EndReason.AGENT_LEFT)
+
+
+@dataclass(frozen=True)
+class End:
+    """How a talk comes to its end: `refused` by the vendor, by Dial's `status`, by a key, by its length."""
+
+    status: str = "ANSWER"
+    key: str = ""
+    refused: bool = False
+    seconds: int = 300
+
+
+AGENT_LEFT, MAX_DURATION = End(), End(seconds=1)
+REFUSED, UNREACHED = End(refused=True), End(status="CHANUNAVAIL")
+ZERO_OUT, ZERO_OUT_EARLY = End(key="*"), End(status="CANCEL")
 
 
 @pytest.mark.parametrize(
     ("fields", "end", "way", "reason"),
     [
-        ({}, TalkEnd.AGENT_LEFT, ["talk done"], EndReason.AGENT_LEFT),
-        ({}, TalkEnd.MAX_DURATION, ["talk done"], EndReason.MAX_DURATION),
-        ({}, TalkEnd.UNAVAILABLE, ["talk failed"], EndReason.TRANSFER_UNAVAILABLE),
-        ({"return_node": "bye"}, TalkEnd.AGENT_LEFT, ["talk done", "bye done"], EndReason.HANGUP),
-        ({"return_node": "bye"}, TalkEnd.MAX_DURATION, ["talk done", "bye done"], EndReason.HANGUP),
-        ({"return_node": "bye"}, TalkEnd.UNAVAILABLE, ["talk failed"], EndReason.TRANSFER_UNAVAILABLE),
-        ({"fail_node": "fail"}, TalkEnd.UNAVAILABLE, ["talk failed", "fail done"], EndReason.HANGUP),
-        ({"zero_out": {"*": "bye"}}, TalkEnd.ZERO_OUT, ["talk key *", "bye done"], EndReason.HANGUP),
-        (
-            {"agent": "gone", "fail_node": "fail"},
-            TalkEnd.AGENT_LEFT,
-            ["talk failed", "fail done"],
-            EndReason.HANGUP,
-        ),
+        ({}, AGENT_LEFT, ["talk done"], EndReason.AGENT_LEFT),
+        ({}, MAX_DURATION, ["talk done"], EndReason.MAX_DURATION),
+        ({}, REFUSED, ["talk failed"], EndReason.TRANSFER_UNAVAILABLE),
+        ({"return_node": "bye"}, AGENT_LEFT, ["talk done", "bye done"], EndReason.HANGUP),
+        ({"return_node": "bye"}, MAX_DURATION, ["talk done", "bye done"], EndReason.HANGUP),
+        ({"return_node": "bye"}, UNREACHED, ["talk failed"], EndReason.TRANSFER_UNAVAILABLE),
+        ({"fail_node": "fail"}, REFUSED, ["talk failed", "fail done"], EndReason.HANGUP),
+        ({"fail_node": "fail"}, UNREACHED, ["talk failed", "fail done"], EndReason.HANGUP),
+        ({"zero_out": {"*": "bye"}}, ZERO_OUT, ["talk key *", "bye done"], EndReason.HANGUP),
+        ({"zero_out": {"*": "bye"}}, ZERO_OUT_EARLY, ["talk key *", "bye done"], EndReason.HANGUP),
+        ({"agent": "gone", "fail_node": "fail"}, AGENT_LEFT, ["talk failed", "fail done"], EndReason.HANGUP),
     ],
 )
 async def test_how_a_talk_goes_on(
-    engine: Engine, fields: dict[str, Any], end: TalkEnd, way: list[str], reason: EndReason
+    agency: Agency, fields: dict[str, Any], end: End, way: list[str], reason: EndReason
 ) -> None:
-    await _talked(engine, with_agent(**fields), end)
-    assert ended(await engine.kept()) == (["menu key 1", *way], reason)
+    engine = agency.engine
+    await agency.roster.change(engine.account, agency.agent.id, {"max_seconds": end.seconds})
+    if end.refused:
+        agency.peer.always(Trouble.PAYMENT_402, on=CREATES_CALL)
+    await engine.publish(with_agent(**fields))
+    engine.stage("one-moment.wav", 0.2)
+    is_long = end == MAX_DURATION  # else the agent leaves at once, if nobody else does
+    phone = await engine.dial(
+        ring(end.status, talk=60.0 if is_long else 0.0),
+        during={engine.sound("menu.wav"): "1"},
+        talking=end.key,
+        speed=0.95 if is_long else 0,
+    )
+    kept = await engine.kept()
+    assert ended(kept) == (["menu key 1", *way], reason)
+    assert (UNAVAILABLE in phone.heard) == (reason is EndReason.TRANSFER_UNAVAILABLE)
+    assert (engine.sound("fail.wav") in phone.heard) == ("fail done" in way)
+    if "agent" in fields:
+        assert (agency.orders, await agency.talks.of_calls([kept.call.id])) == ([], {})
+        return
+    (talk,) = await agency.kept(kept.call.id)
+    was_had = end.status == "ANSWER" and not end.refused
+    assert talk.state is (TalkState.ENDED if was_had else TalkState.FAILED)
+    assert talk.end_reason == (None if was_had else "payment" if end.refused else "unjoined")
+    assert agency.ended_by_us == ([] if was_had or end.refused else [talk.vendor_call])
 
 
-async def test_zero_out_brings_back_to_the_menu_as_often_as_the_key_is_pressed(engine: Engine) -> None:
-    document = with_agent(zero_out={"0": "menu"})
-    talks = await _talked(engine, document, *[TalkEnd.ZERO_OUT] * 3, does="1112")
-    assert len(talks.joined) == 3
-    assert (await engine.kept()).way == ["menu key 1", "talk key 0"] * 3 + ["menu key 2", "bye done"]
+async def test_zero_out_brings_back_to_the_menu_as_often_as_the_key_is_pressed(agency: Agency) -> None:
+    engine = agency.engine
+    await engine.publish(with_agent(zero_out={"0": "menu"}))
+    phone = await engine.dial(ring(*["ANSWER"] * 3), does="1112", talking="000")
+    kept = await engine.kept()
+    assert kept.way == ["menu key 1", "talk key 0"] * 3 + ["menu key 2", "bye done"]
+    talks = await agency.kept(kept.call.id)
+    assert [happened.target for happened in dialled(phone)] == [
+        f"Local/{talk.token}@{CONTEXT_WAIT}" for talk in talks
+    ]
+    assert [order.body["metadata"]["requestId"] for order in agency.orders] == [talk.id for talk in talks]
+    assert len({talk.token for talk in talks}) == 3
 
 
-async def test_who_leaves_during_the_announcement_lets_the_agent_go(engine: Engine) -> None:
-    talks = Talks([])
+async def test_who_leaves_during_the_announcement_lets_the_agent_go(agency: Agency) -> None:
+    engine = agency.engine
     await engine.publish(with_agent())
-    async with engine.serving(transfers=Transfers(talking=talks, agents=Agency())):
-        phone = await engine.dial(does="1", during={engine.sound("one-moment.wav"): "!"})
+    phone = engine.phone(ring("ANSWER"), during={engine.sound("menu.wav"): "1"}, speed=1)
+    calling = asyncio.create_task(phone.call(engine.server.port))
+    while (await phone.until(Playing)).sound != engine.sound("one-moment.wav"):
+        pass
+    (call,) = await agency.peer.control.made(1)
+    phone.caller.hang_up()
+    assert await calling == "caller"
     assert isinstance(phone.happened[-2], Playing)
-    assert (len(talks.prepared), talks.joined, talks.abandoned) == (1, [], 1)
-    assert ended(await engine.kept()) == (["menu key 1", "talk hangup"], EndReason.HANGUP_CALLER)
+    assert (await agency.peer.control.over(call["callId"]))["endReason"] == "agent_hangup"
+    kept = await engine.kept()
+    assert ended(kept) == (["menu key 1", "talk hangup"], EndReason.HANGUP_CALLER)
+    (talk,) = await agency.kept(kept.call.id)
+    assert (talk.state, talk.end_reason) == (TalkState.FAILED, "unjoined")
+    assert (len(agency.orders), agency.ended_by_us) == (1, [talk.vendor_call])
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_who_is_called(agency: Agency, named: bool) -> None:
+    """The agent that the node names, else the DID's."""
+    engine = agency.engine
+    one = await agency.hires(max_seconds=60)
+    await agency.hires(default=True)
+    await engine.publish(with_agent(**({"agent": agency.agent.id} if named else {})))
+    await engine.dids.change(engine.account, DID, {"agent": one.id})
+    await engine.dial(ring("ANSWER"), does="1")
+    (order,) = agency.orders
+    assert order.body["maxDuration"] == ("300s" if named else "60s")
+    assert order.path == f"/api/agents/{(agency.agent if named else one).vendor_id}/calls"
 
 
 async def test_without_agents_a_transfer_is_as_it_ever_was(engine: Engine) -> None:

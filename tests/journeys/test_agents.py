@@ -199,13 +199,15 @@ async def test_calls_that_agents_make(office: Office) -> None:
     reasons = {
         by_agent: ("agent-hangup", "agent_hangup"),
         by_prompt: ("hangup-callee", "hangup"),
-        ended: ("hangup-caller", "hangup"),
-        keypad: ("hangup-caller", "hangup"),
+        # Asterisk and the vendor are both told to end it: which of them is first there is open.
+        ended: ("hangup-caller", "hangup", "agent_hangup"),
+        keypad: ("hangup-caller", "hangup", "agent_hangup"),
     }
-    for callee, (ours, vendors) in reasons.items():
+    for callee, (ours, *vendors) in reasons.items():
         row = await has(trunx, calls[callee], "completed")
         assert row["endReason"] == ours, row
-        ai = await office.ai(calls[callee], status="ended", endReason=vendors)
+        ai = await office.ai(calls[callee], status="ended")
+        assert ai["endReason"] in vendors, ai
         assert 0 <= ai["duration"] < 20
     row = await has(trunx, calls[machine], "completed")
     assert (row["endReason"], row["machine"]) == ("machine", "machine")

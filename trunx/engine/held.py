@@ -28,8 +28,8 @@ from trunx.engine.ports import Dials, IvrLines, Recorder, Sounds, Switch
 from trunx.engine.recordings import Recordings
 from trunx.engine.settling import Settling, moment
 from trunx.engine.speaking import Speaker
-from trunx.engine.talking import Talking
-from trunx.engine.transferring import TalkEnd, Transfers
+from trunx.engine.talking import TalkEnd, Talking
+from trunx.engine.transferring import Transfers
 
 log = structlog.get_logger(__name__)
 

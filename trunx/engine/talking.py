@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from time import monotonic
 from typing import Any
 
@@ -34,7 +35,6 @@ from trunx.domain.talk import (
 from trunx.engine.agent_ports import TalkPlaces, Talks, VendorCalls
 from trunx.engine.agents import Roster
 from trunx.engine.settling import moment
-from trunx.engine.transferring import TalkEnd
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +42,15 @@ _RESULT = "${DIALSTATUS}|${CHANNEL(hangupsource)}|${DIALEDPEERNAME}|${HANGUPCAUS
 _SILENT_AGENT = "44"
 """Cause of a channel that `rtp_timeout` has ended (AST_CAUSE_REQUESTED_CHAN_UNAVAIL, res_pjsip_sdp_rtp.c)."""
 _LOOK = 0.1  # seconds between two looks for a place
+
+
+class TalkEnd(Enum):
+    """Why a caller who is still there is alone again."""
+
+    AGENT_LEFT = auto()
+    ZERO_OUT = auto()
+    MAX_DURATION = auto()
+    UNAVAILABLE = auto()  # the agent never came
 
 
 @dataclass(frozen=True, slots=True)

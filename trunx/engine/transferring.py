@@ -4,64 +4,23 @@ The fact to know: a transfer is prepared before its announcement is played, so t
 while the caller listens. What was prepared is joined or abandoned, whatever happens in between.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
-from typing import Any, Generic, Protocol, TypeVar, assert_never
+from typing import Protocol, assert_never
 
 import structlog
 
 from agi import Channel
-from trunx.domain.agent import Agent, AgentBrief, Brief
+from trunx.domain.agent import AgentBrief
 from trunx.domain.call import Party
 from trunx.domain.errors import NotFoundError, UnavailableError
 from trunx.domain.ivr import Fate, Transfer
 from trunx.domain.walk import Pressed
+from trunx.engine.agent_ports import Agents
 from trunx.engine.bridging import Bridging
+from trunx.engine.talking import Prepared, TalkEnd, Talking
 
 log = structlog.get_logger(__name__)
-
-
-class TalkEnd(Enum):
-    """Why a caller who is still there is alone again."""
-
-    AGENT_LEFT = auto()
-    ZERO_OUT = auto()
-    MAX_DURATION = auto()
-    UNAVAILABLE = auto()  # the agent never came
-
-
-Prepared = TypeVar("Prepared")
-
-
-class Talking(Protocol[Prepared]):
-    """Brings an agent and a caller together; what was prepared is to be joined or abandoned."""
-
-    async def prepare(
-        self,
-        channel: Channel,
-        call: str,
-        brief: Brief,
-        *,
-        account: str,
-        facts: Mapping[str, str],
-        metadata: Mapping[str, str],
-        max_seconds: int,
-    ) -> Prepared:
-        """Lets the agent come, and does not wait for it. Raises `CallEndedError`."""
-
-    async def join(self, channel: Channel, prepared: Prepared, *, zero_out: str | None) -> TalkEnd:
-        """Stays until the talk is over; the key `zero_out` ends it. Raises `CallEndedError`."""
-
-    async def abandon(self, prepared: Prepared) -> None:
-        """The caller will not come."""
-
-
-class Serving(Protocol):
-    """Who talks to callers."""
-
-    async def serving(self, account: str, named: str | None, did: str | None) -> Agent:
-        """As of `agent_ports.Agents`."""
 
 
 class Link(Protocol):
@@ -81,8 +40,8 @@ class Transfers:
     """Connects the callers of this process, as far as there is a way to persons and to agents."""
 
     bridging: Bridging | None = None
-    talking: Talking[Any] | None = None
-    agents: Serving | None = None
+    talking: Talking | None = None
+    agents: Agents | None = None
 
     async def prepare(
         self, channel: Channel, node: Transfer, party: Party, path: Sequence[str]
@@ -141,8 +100,8 @@ class _ToPerson:
 
 
 @dataclass(frozen=True, slots=True)
-class _ToAgent(Generic[Prepared]):
-    talking: Talking[Prepared]
+class _ToAgent:
+    talking: Talking
     prepared: Prepared
     zero_out: str | None
 
