@@ -1,7 +1,7 @@
 """Puts together what AI agents are made of and talk with; `app.py` puts it into the whole."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
@@ -28,7 +28,8 @@ from trunx.engine.ports import Part
 from trunx.engine.talk_truth import TalkTruth
 from trunx.engine.talking import Patience, Talking
 from trunx.engine.tools import Tools
-from trunx.settings import PREFIX, Settings, SettingsError
+from trunx.settings import PREFIX, Settings
+from trunx.start import setting
 from trunx.web import vendor_hooks
 from trunx.web.ports import Ai
 
@@ -78,7 +79,7 @@ class AiParts:
 @asynccontextmanager
 async def ai_agents(settings: Settings, database: Database, cache: RedisServer) -> AsyncIterator[AiParts]:
     """Raises `SettingsError`: one of the settings cannot be used."""
-    with _setting(f"{PREFIX}ULTRAVOX_SIP"):
+    with setting(f"{PREFIX}ULTRAVOX_SIP"):
         sip = settings.ultravox_sip
         reach = None if sip is None else SipReach.of(sip.get_secret_value())
     secrets = [secret.get_secret_value() for secret in settings.ultravox_webhook_secrets]
@@ -86,7 +87,7 @@ async def ai_agents(settings: Settings, database: Database, cache: RedisServer) 
     async with AsyncExitStack() as stack:
         client: Client | None = None
         if key is not None:
-            with _setting(f"ULTRAVOX_API_KEY or {PREFIX}ULTRAVOX_URL"):
+            with setting(f"ULTRAVOX_API_KEY or {PREFIX}ULTRAVOX_URL"):
                 opening = Client.open(key.get_secret_value(), settings.ultravox_url)
                 client = await stack.enter_async_context(opening)
         vendor = cast(VendorAgents, _Nobody()) if client is None else UltravoxAgents(client)
@@ -115,12 +116,3 @@ def _callbacks(settings: Settings, secrets: list[str]) -> Callbacks | None:
     if settings.public_url is None or not secrets:
         return None
     return Callbacks(settings.public_url.rstrip("/") + vendor_hooks.PATH, secrets)
-
-
-@contextmanager
-def _setting(name: str) -> Iterator[None]:
-    """Says which setting cannot be used."""
-    try:
-        yield
-    except ValueError as error:
-        raise SettingsError(f"{name}: {error}") from None

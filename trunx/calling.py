@@ -1,7 +1,7 @@
 """Puts together what places calls; `app.py` puts it into the whole."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from dialplan.names import AGI_PATH_OUTBOUND, AGI_PATH_TRANSFER
@@ -31,7 +31,8 @@ from trunx.engine.reconcile import Truth, end_overdue_for_ever
 from trunx.engine.recordings import Recordings
 from trunx.engine.settling import Settling
 from trunx.engine.talking import Talking
-from trunx.settings import PREFIX, Settings, SettingsError
+from trunx.settings import PREFIX, Settings
+from trunx.start import setting
 
 
 class _NoSwitch:
@@ -69,11 +70,11 @@ async def calling(
     recordings: Recordings,
     post: Post,
 ) -> AsyncIterator[Calling]:
-    with _setting("TRUNK_CALLS"):
+    with setting(f"{PREFIX}TRUNK_CALLS"):
         carries = Capacity(
             settings.trunk_calls_per_second, settings.trunk_calls, settings.trunk_calls_inbound
         )
-    with _setting("AMI_URL"):
+    with setting(f"{PREFIX}AMI_URL"):
         switch = None if settings.ami_url is None else Desk(settings.ami_url.get_secret_value())
     dials, lines = Dials(database, server=settings.server_name), IvrLines(database)
     gate = Gatekeeper(dials, Leases(cache), Trunk(settings.trunk, carries))
@@ -92,7 +93,11 @@ async def calling(
         )
         stack.push_async_callback(outbound.close)
         call_transfers = CallTransfers(
-            frame=Frame(Actions(database), switch), dials=dials, outbound=outbound, settling=settling, post=post
+            frame=Frame(Actions(database), switch),
+            dials=dials,
+            outbound=outbound,
+            settling=settling,
+            post=post,
         )
         stack.push_async_callback(call_transfers.close)
         if switch is None:
@@ -122,12 +127,3 @@ async def calling(
             inbound=inbound.live,
         )
         yield Calling(inbound, outbound, picking, truth, switch, switch, call_transfers)
-
-
-@contextmanager
-def _setting(name: str) -> Iterator[None]:
-    """Says which setting cannot be used."""
-    try:
-        yield
-    except ValueError as error:
-        raise SettingsError(f"{PREFIX}{name}: {error}") from None

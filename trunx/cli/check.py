@@ -25,12 +25,12 @@ from trunx.adapters.hosts.host import HostError, parse
 from trunx.adapters.hosts.sftp import SftpHost
 from trunx.adapters.hosts.sound_folder import SoundFolder
 from trunx.adapters.studio.studio import Studio
-from trunx.app import provider
 from trunx.cli.check_trees import lost_transfers
 from trunx.cli.terminal import StopError, opened, out, program, quiet
 from trunx.domain.channel import AmiRefusedError
 from trunx.domain.errors import UnavailableError
 from trunx.settings import FILE, PREFIX, Settings, SettingsError, client_host, load, unknown
+from trunx.sounding import provider
 
 _STYLES = {"ok": "green", "off": "dim", "odd": "yellow", "degraded": "yellow", "down": "bold red"}
 _PATIENCE = 3.0  # seconds for one part

@@ -16,10 +16,11 @@ from rich.text import Text
 from dialplan.names import AGI_PATH
 from trunx import demo, logs
 from trunx.adapters.cache.valkey import ValkeyError
-from trunx.app import Running, StartError, running
+from trunx.app import Running, running
 from trunx.cli.terminal import StopError, out, program, read_settings
 from trunx.domain.errors import UnavailableError
 from trunx.settings import PREFIX, Settings, SettingsError, client_host, unknown
+from trunx.start import StartError
 
 _log = structlog.get_logger(__name__)
 

@@ -29,11 +29,11 @@ class EventType(StrEnum):
     TALK_TRANSCRIBED = "talk.transcribed"  # what was said is known, and why it ended
     SUPPRESSION_ADDED = "suppression.added"
     AUDIO_FAILED = "audio.failed"  # an audio could not be made, or not be played in a call
-    RECORDING_READY = "recording.ready"  # a recording can be listened to
-    RECORDING_FAILED = "recording.failed"  # there is nothing to listen to, and never will be
     ACTION_STARTED = "action.started"  # something is done to a live call by request
     ACTION_COMPLETED = "action.completed"  # it was done
     ACTION_FAILED = "action.failed"  # it was not, or not wholly
+    RECORDING_READY = "recording.ready"  # a recording can be listened to
+    RECORDING_FAILED = "recording.failed"  # there is nothing to listen to, and never will be
     WEBHOOK_DISABLED = "webhook.disabled"  # it has failed for so long that nothing is sent any more
 
 

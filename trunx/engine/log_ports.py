@@ -101,4 +101,4 @@ class Post(Protocol):
         """Raises `RefusedAddressError`: nothing would be sent there."""
 
     async def send(self, url: str, event: str, secrets: Sequence[str], body: str) -> Outcome:
-        """One signed request, within seconds; never raises."""
+        """One request, signed by each of the secrets, within seconds; never raises."""

@@ -21,6 +21,7 @@ from trunx.web.call_actions_path import (
     CALL_NOT_IN_PROGRESS,
     ActionBody,
     ActionPath,
+    Whole,
     ami_off,
     ami_unavailable,
     check_account,
@@ -41,7 +42,7 @@ class RecordBody(RequestBody):
     """How to record."""
 
     format: Literal["mp3", "wav"] = "mp3"
-    max_length: int = Field(
+    max_length: Whole = Field(
         default=MAX_SECONDS, ge=1, le=LONGEST_CALL, description="Seconds after which it is ended."
     )
     trim_silence: bool = Field(default=False, description="Cut silence off its beginning and its end.")

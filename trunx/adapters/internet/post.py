@@ -106,12 +106,9 @@ class Post:
 
 def _headers(event: str, secrets: Sequence[str], body: str) -> dict[str, str]:
     moment = datetime.now(UTC)
-    signatures = (Webhook(secret).sign(event, moment, body) for secret in secrets)
-    return {
-        "webhook-id": event,
-        "webhook-timestamp": str(int(moment.timestamp())),
-        "webhook-signature": " ".join(signatures),
-    }
+    named = {"webhook-id": event, "webhook-timestamp": str(int(moment.timestamp()))}
+    signatures = " ".join(Webhook(secret).sign(event, moment, body) for secret in secrets)
+    return named | ({"webhook-signature": signatures} if signatures else {})
 
 
 def _told(error: Exception) -> str:

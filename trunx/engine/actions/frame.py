@@ -25,6 +25,7 @@ CALL_ENDED = "call-ended"
 
 _OURS = frozenset({ActionKind.PLAY, ActionKind.SPEAK, ActionKind.DTMF})
 _SWEEP_EVERY = 5.0
+_TROUBLES = (AmiRefusedError, AmiUnknownError, UnavailableError, NotFoundError, OSError, ValueError)
 _MOMENT = timedelta(milliseconds=1)
 
 log = structlog.get_logger(__name__)
@@ -129,7 +130,7 @@ class Frame:
             await self.fail(action.id, failed.problem, **failed.result)
         except NoSuchChannelError:
             await self.fail(action.id, CALL_ENDED)
-        except (AmiRefusedError, AmiUnknownError, UnavailableError, NotFoundError) as error:
+        except _TROUBLES as error:
             log.warning("an action could not be done", action=action.id, call=call.id, error=str(error))
             await self.fail(action.id, "unavailable")
 

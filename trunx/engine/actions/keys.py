@@ -12,6 +12,7 @@ from trunx.domain.errors import UnavailableError
 from trunx.engine.actions.frame import CALL_ENDED, ActionFailedError, Frame, channel_of
 
 TONE = 0.2
+"""Seconds on the wire. What Asterisk's packets tell is 60 ms more: it begins with three packets at once."""
 GAP = 0.2
 PAUSE = 0.5
 """Seconds that a `w` waits."""
