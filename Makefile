@@ -22,7 +22,7 @@ run: .venv/installed
 	exec $(BIN)/trunx serve
 
 test: ready
-	$(BIN)/python -m pytest
+	@.ci/test
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check .

@@ -206,7 +206,7 @@ def transferring(agi_url: str) -> tuple[Extension, ...]:
             EXTENSION_OUTBOUND,
             (
                 "Whom somebody is to be transferred to enters here when that call is answered: trunx then",
-                "connects both. Without trunx nobody is transferred, and nothing has happened to who was to be.",
+                "connects both. Without trunx nobody is transferred, and who was to be notices nothing.",
             ),
             (
                 Step(f"Set(TIMEOUT(absolute)=${{{VARIABLE_MAX_SECONDS}}})"),

@@ -184,7 +184,7 @@ async def test_the_models_limit_is_that_of_the_words_as_read(vendor: ElevenLabsP
 
 @pytest.mark.parametrize(
     ("text", "code"),
-    [("", "text-empty"), ("<break/> a", "text-has-markup"), ("a" * 2_501, "text-too-long")],
+    [("", "text-empty"), ("<break/> a", "text-has-markup"), ("a" * 3_001, "text-too-long")],
 )
 async def test_what_may_not_be_spoken_is_not_asked_for(vendor: ElevenLabsPeer, text: str, code: str) -> None:
     async with at(vendor) as voices:

@@ -20,6 +20,7 @@ from tests.peers.ami_stub import AmiStub, ami_stub
 from trunx.domain.call import Call, EndReason, Status, new_call_id
 from trunx.domain.dial import Wanted
 from trunx.domain.records import Suppression
+from trunx.engine.actions.sound import Sounding
 from trunx.engine.gatekeeper import RefusedError
 from trunx.engine.outbound import Outbound, SwitchAwayError
 
@@ -217,6 +218,8 @@ def test_there_is_one_way_to_a_telephone() -> None:
         for path in sources
         if ".originate(" in (text := path.read_text())
     }
-    assert orders == {"outbound.py": 1}
+    # A companion, who whispers into talks, is a Local channel: it leads to our own dialplan and to nobody.
+    assert orders == {"outbound.py": 1, "sound.py": 1}
+    assert 'dial=f"Local/{EXTENSION_PLAYS}@{CONTEXT_ACTION}/n"' in inspect.getsource(Sounding._whisper)
     way = inspect.getsource(Outbound._order)
     assert way.index("claim(name, self._gate.again)") < way.index(".originate(")

@@ -97,6 +97,7 @@ async def test_one_that_is_too_long_is_stopped(scene: Scene) -> None:
     async with scene.keeper():
         await scene.until(recording, RecordingState.READY, 5)
         assert scene.pbx.stopped == [recording.id]
+        assert scene.pbx.ended_full == {recording.id: True}
         assert await scene.state(other) is RecordingState.RECORDING
     ready = await scene.recordings.get(scene.account, recording.id)
     assert ready.stopped_at == began + timedelta(seconds=60)

@@ -167,6 +167,25 @@ async def test_who_is_refused_by_the_gate_is_not_called(exchange: Scene) -> None
     assert (await ended(exchange, inside.id))["endReason"] == "hangup"
 
 
+async def test_a_caller_who_hangs_up_while_somebody_waits_for_her(exchange: Scene) -> None:
+    """A person has answered an attended transfer, and is hung up on at once."""
+    inside = await in_menu(exchange)
+    with (
+        exchange.world.ami.watch("UserEvent", UserEvent="Reached") as watch,
+        exchange.world.ami.watch("Hangup") as over,
+    ):
+        name = await transfer(exchange, inside.id, person("65"), mode="attended")
+        reached = await watch.next()
+        await inside.call.hangup()
+        async with asyncio.timeout(3):
+            async for event in over:
+                if event["Uniqueid"] == reached["Uniqueid"]:
+                    break
+    assert (await action(exchange, inside.id, name, "failed"))["problem"] == "call-ended"
+    assert (await ended(exchange, name))["endReason"] == "hangup-caller"
+    assert (await ended(exchange, inside.id))["endReason"] == "hangup-caller"
+
+
 async def test_a_caller_who_hangs_up_meanwhile(exchange: Scene) -> None:
     """The telephone that rings for her is silent at once, and the action says why."""
     inside = await in_menu(exchange)

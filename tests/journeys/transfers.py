@@ -27,6 +27,7 @@ async def told() -> AsyncIterator[tuple[str, asyncio.Queue[dict[str, Any]]]]:
     bodies: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     async def take(request: web.Request) -> web.Response:
+        assert "webhook-signature" not in request.headers
         bodies.put_nowait(await request.json())
         return web.Response(status=204)
 

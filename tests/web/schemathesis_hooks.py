@@ -45,8 +45,7 @@ def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any])
         # What can be said is the voice's to know, and which voices there are.
         case.body["text"] = "Thank you for calling."
         case.body.pop("voice", None)
-    if case.path.endswith("/speak") and isinstance(case.body, dict):
-        case.body["text"] = "Thank you for calling."
+    _tell_what_sounds(case)
     if case.path == "/ivr/{id}/audio" and isinstance(case.body, dict):
         # The node is one of a tree that the test has made.
         case.path_parameters = {"id": TREE["id"]}
@@ -70,6 +69,14 @@ def _tell_events(case: Case[Any]) -> None:
             case.body["url"] = "https://example.com/hook"
         if "to" in case.body:
             case.body["from"] = case.body["to"] = int(str(case.body["from"]).partition(".")[0])
+
+
+def _tell_what_sounds(case: Case[Any]) -> None:
+    if isinstance(case.body, dict):
+        if case.path.endswith("/speak"):
+            case.body["text"] = "Thank you for calling."
+        if case.path.endswith("/play"):
+            case.body["url"] = "https://example.com/hold-music.mp3"
 
 
 def _tell_agents(case: Case[Any]) -> None:

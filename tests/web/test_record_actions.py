@@ -194,6 +194,20 @@ async def test_what_asterisk_refuses(house: House, ada: Client) -> None:
     await started(ada, one)  # another try may do better
 
 
+async def test_what_asterisk_does_not_answer(house: House, ada: Client) -> None:
+    one = await answered(house, ada)
+    house.asterisk.silent.add("MixMonitor")
+    try:
+        got = await ada.post(place(ada, one), {})
+    finally:
+        house.asterisk.silent.discard("MixMonitor")
+    assert (got.status, got.code) == (503, "ami-unavailable")
+    assert "may be recording" in got.body["detail"]
+    (named,) = (await ada.get(f"/api/voice/{one.id}")).body["recordings"]
+    assert named["status"] == "recording"
+    assert (await ada.delete(place(ada, one))).status == 200
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [

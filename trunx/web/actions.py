@@ -33,6 +33,7 @@ from trunx.web.problems import Kind, ProblemError
 
 NOT_PLAYING = Kind(409, "not-playing", "Nothing is being played in the call")
 MOST_KEYS = 100
+_LONGEST_URL = 2_048
 _VOICE = "en-US-Standard-A"
 
 _WHO = (
@@ -41,6 +42,8 @@ _WHO = (
 
 
 def _url(written: str) -> str:
+    if len(written) > _LONGEST_URL:
+        raise PydanticCustomError("url", f"a URL has {_LONGEST_URL} characters at most")
     try:
         check_url(written)
     except RefusedAddressError as error:
@@ -59,7 +62,7 @@ def _text(written: str) -> str:
 class PlayBody(RequestBody):
     """A file to play."""
 
-    url: Annotated[str, Field(max_length=2048), AfterValidator(_url)] = Field(
+    url: Annotated[str, AfterValidator(_url)] = Field(
         description="An mp3 or wav file that everybody can fetch; ours does, not Asterisk.",
         examples=["https://example.com/hold-music.mp3"],
         json_schema_extra={"format": "webhook-url"},

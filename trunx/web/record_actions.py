@@ -13,6 +13,7 @@ from trunx.engine.actions.record import (
     NotRecordedError,
     RecordAsked,
     RecordingRefusedError,
+    RecordingUncertainError,
 )
 from trunx.engine.outbound import SwitchAwayError, SwitchOffError
 from trunx.web.call_actions_path import (
@@ -30,6 +31,7 @@ from trunx.web.call_actions_path import (
 from trunx.web.call_path import call_not_found
 from trunx.web.models import RequestBody
 from trunx.web.operation import Asked, Operation, Reply
+from trunx.web.outbound import AMI_UNAVAILABLE
 from trunx.web.problems import Kind, ProblemError
 from trunx.web.recordings import RECORDING_FAILED
 
@@ -99,6 +101,12 @@ async def start_recording(asked: Asked, path: ActionPath, body: RecordBody) -> R
         raise ProblemError(ALREADY_RECORDING, f"stop the recording{live} first") from None
     except RecordingRefusedError as error:
         raise ProblemError(RECORDING_FAILED, str(error)) from None
+    except RecordingUncertainError:
+        raise ProblemError(
+            AMI_UNAVAILABLE,
+            "Asterisk has not answered, and may be recording: DELETE .../record, or the call's end, says so",
+            headers={"Retry-After": "5"},
+        ) from None
     except SwitchOffError:
         raise ami_off() from None
     except SwitchAwayError:

@@ -57,6 +57,12 @@ class RecordingRefusedError(Exception):
     """Asterisk does not record it; the message says why."""
 
 
+class RecordingUncertainError(Exception):
+    """Whether Asterisk records is not known. The recording is kept as one that goes on: whoever asked may
+    stop it, and the end of the call does.
+    """
+
+
 class Record:
     """Starts, stops and mutes recordings, and fulfils the port `Monitor`. Without a `desk` none can be
     started.
@@ -87,8 +93,7 @@ class Record:
             NotInProgressError: the call is not answered, or is over.
             AlreadyRecordedError: it is being recorded.
             RecordingRefusedError: Asterisk does not take the order; so the action has failed.
-            UnavailableError: also when it is not known whether Asterisk has taken it. The recording is then
-                kept as one that goes on, to be stopped by who asked, and at the latest by the call's end.
+            RecordingUncertainError: Asterisk has not answered.
         """
         call, live = await self._live(account, call_id)
         if live is not None:
@@ -121,6 +126,8 @@ class Record:
             await self._ended(recording, ActionState.FAILED, problem="not-recorded")
             await self._recordings.never_began(recording, problem)
             raise RecordingRefusedError(problem) from None
+        except UnavailableError:
+            raise RecordingUncertainError from None
         return recording
 
     async def stop_by_request(self, account: str, call_id: str) -> Recording:
@@ -132,7 +139,10 @@ class Record:
             NotRecordedError: there is no recording to stop.
         """
         recording = await self._recorded(account, call_id)
-        await _stop(await self._reachable(), recording)
+        try:
+            await _stop(await self._reachable(), recording)
+        except UnavailableError:
+            raise SwitchAwayError from None
         await self._ended(recording, ActionState.COMPLETED, stopped_by="request")
         await self._recordings.stopped(recording)
         with suppress(TimeoutError):
@@ -150,6 +160,8 @@ class Record:
             await desk.mute_recording(recording.channel, muted=muted)
         except AmiRefusedError:
             raise NotRecordedError from None  # the channel has ended, and the recording with it
+        except UnavailableError:
+            raise SwitchAwayError from None
         return recording
 
     # --- for the keeper
