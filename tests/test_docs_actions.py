@@ -3,6 +3,7 @@
 from pydantic import BaseModel
 
 from tests.pages import ROOT, table
+from trunx.domain.download import DownloadProblem
 from trunx.domain.speech import SPOKEN_CHARACTERS
 from trunx.engine.actions.record import FILE_SECONDS
 from trunx.web import actions, record_actions, transfers
@@ -47,6 +48,11 @@ def test_its_codes_are_those_of_the_answers() -> None:
     )
     assert [kind.code for kind in of_one if f"`{kind.code}`" not in PAGE] == []
     assert {kind.status for kind in of_one} == {409}
+
+
+def test_why_an_action_fails() -> None:
+    told = {code.strip("` ") for row in table(PAGE, "code") for code in row[0].split(",")}
+    assert set(DownloadProblem) <= told
 
 
 def test_its_figures_are_those_of_the_code() -> None:

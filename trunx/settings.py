@@ -147,7 +147,8 @@ class Settings(BaseSettings):
         default=3, ge=0, description="How long a caller waits for an agent to become free, in seconds."
     )
     webhook_private: bool = Field(
-        default=False, description="Whether webhooks may go to private, loopback and link-local addresses."
+        default=False,
+        description="Whether webhooks, and files to play, may be at private, loopback and link-local addresses.",
     )
     events_days: int = Field(
         default=30, ge=2, description="Days that events and what was sent of them are kept."
