@@ -148,7 +148,7 @@ class Settings(BaseSettings):
     )
     webhook_private: bool = Field(
         default=False,
-        description="Whether webhooks, and files to play, may be at private, loopback and link-local addresses.",
+        description="Whether webhooks, and files to play, may be at private or loopback addresses.",
     )
     events_days: int = Field(
         default=30, ge=2, description="Days that events and what was sent of them are kept."
