@@ -50,4 +50,5 @@ def test_words_are_stable() -> None:
         "blocked",
         "agent-hangup",
         "machine",
+        "transferred",
     ]
