@@ -37,11 +37,19 @@ TOOL = {
 BOOK = {"name": "Hours"}
 # Everybody's; and a stream and a question, which have tests of their own.
 ELSEWHERE = {"/audio/voices", "/api/events", "/dids/pick"}
+ACTIONS = "/v1/voice/accounts/{auth_id}/calls/{call_uuid}"
+ACTION_BODIES = {
+    "/transfer": {"to": "+14155552671"},
+    "/record": {},
+    "/play": {"url": "https://example.com/a.wav"},
+    "/speak": {"text": "Hello."},
+    "/dtmf": {"digits": "1"},
+}
 
 
 @pytest.mark.parametrize(
     "operation",
-    [operation for operation in GUARDED if operation.path not in ELSEWHERE],
+    [one for one in GUARDED if one.path not in ELSEWHERE and not one.path.startswith(ACTIONS)],
     ids=lambda one: f"{one.method} {one.path}",
 )
 async def test_another_account_s_things_do_not_exist(
@@ -102,10 +110,36 @@ async def test_another_account_s_things_do_not_exist(
         assert (await bob.get(root)).body["count"] == 1
 
 
+@pytest.mark.parametrize(
+    "operation",
+    [one for one in GUARDED if one.path.startswith(ACTIONS)],
+    ids=lambda one: f"{one.method} {one.path.removeprefix(ACTIONS)}",
+)
+async def test_nobody_acts_on_another_account_s_calls(
+    house: House, ada: Client, bob: Client, operation: Operation
+) -> None:
+    one = call(bob.account, 0)
+    house.recorder.call(one)
+    await house.recorder.flush()
+    body = ACTION_BODIES.get(operation.path.removeprefix(ACTIONS)) if operation.method == "POST" else None
+    for account, refused in (
+        (bob.account, (403, "not-your-account")),
+        (ada.account, (404, "call-not-found")),
+    ):
+        path = operation.path.format(auth_id=account, call_uuid=one.id)
+        got = await ada.ask(operation.method, path, body)
+        assert (got.status, got.code) == refused
+    listed = await bob.get(ACTIONS.format(auth_id=bob.account, call_uuid=one.id) + "/actions")
+    assert (listed.status, listed.body["count"]) == (200, 0)
+
+
 @pytest.mark.parametrize("operation", GUARDED, ids=lambda one: f"{one.method} {one.path}")
 async def test_no_operation_forgets_to_ask_for_the_key(stranger: Client, operation: Operation) -> None:
     got = await stranger.ask(
-        operation.method, operation.path.format(id="menu", did="12025550111", number="1", delivery="1")
+        operation.method,
+        operation.path.format(
+            id="menu", did="12025550111", number="1", delivery="1", auth_id="me", call_uuid="1"
+        ),
     )
     assert (got.status, got.code) == (401, "invalid-key")
 
