@@ -22,6 +22,7 @@ from tests.peers.names import Names
 from tests.peers.ultravox import UltravoxPeer
 from tests.web.placing import placing, transfers
 from trunx.acting import acts as acting_on
+from trunx.adapters.ami.ami import Pace
 from trunx.adapters.ami.desk import Desk
 from trunx.adapters.cache.news import News
 from trunx.adapters.cache.published import Published
@@ -81,6 +82,8 @@ UPLOADS = Limits(2_000_000, 10)
 HURRIED = Deadlines(speech=2.0, silence=0.4, voices=1.0, backoff=0.01)
 REACH = SipReach("pbx.example.com:5060;transport=udp", secrecy.SIP_USER, secrecy.SIP_PASSWORD)
 NAMES = {"example.com": ["93.184.215.14"], "inside.example.com": ["93.184.215.14", "10.0.0.1"]}
+# The tests share the processors with others: a second without a word says nothing.
+PATIENT = Pace(silence=30.0)
 T = TypeVar("T")
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -325,7 +328,7 @@ async def open_house(
             incoming=incoming,
         ) as library,
         ami_stub() as asterisk,
-        Desk(asterisk.url) as switch,
+        Desk(asterisk.url, pace=PATIENT) as switch,
         acting_on(database, library, switch, private=False) as acts,
         agency(database, valkey) as ai,
         aiohttp.ClientSession() as session,
