@@ -191,7 +191,7 @@ async def _office(calls: int) -> AsyncIterator[tuple[_Office, str]]:
             root, headers = f"http://127.0.0.1:{server.http_port}", {"Authorization": f"Bearer {server.key}"}
             async with ClientSession(root, headers=headers) as client:
                 talks = [await _talk(world, client, _TALKING.format(number)) for number in range(calls)]
-                await asyncio.sleep(1)
+                await asyncio.sleep(1)  # the calls' first words are over
                 yield _Office(world, client, _account(server), talks), url
 
 

@@ -175,7 +175,7 @@ class Round:
                 async with self._client.get("/api/voice", params={"to": number}) as answer:
                     if answer.status == 200:
                         return bool((await answer.json())["calls"])
-            await asyncio.sleep(1)
+            await asyncio.sleep(1)  # the server is being started again
 
     # --- faults
 
@@ -208,7 +208,7 @@ class Round:
     async def _cut(self, chance: float) -> None:
         self._faults["cuts"] += 1
         self._relay.cut()
-        await asyncio.sleep(3 * chance)
+        await asyncio.sleep(3 * chance)  # the fault itself: so long it is cut
         self._relay.mend()
 
     async def _freeze(self, chance: float) -> None:
@@ -230,7 +230,7 @@ class Round:
         while True:
             with suppress(AmiError, OSError, TimeoutError):  # it is being restarted
                 self._at_once = max(self._at_once, await self._stage.channels())
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # channels and rows tell nobody when they go
 
     async def _settled(self, receiver: Receiver, healed: float) -> tuple[int, int]:
         """Waits until nothing is live and all is told, no longer than may be; what is still live then.
@@ -246,7 +246,7 @@ class Round:
             told = len({body["data"]["id"] for body in receiver.got})
             if (not any(left) and told == log) or time.monotonic() - healed > LEFT_AT_MOST:
                 return left
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # channels and rows tell nobody when they go
 
     async def _found(self, receiver: Receiver, live: tuple[int, int], seconds: float) -> Found:
         dialled = {row["call"]: row["dialled_at"] for row in self._sql("SELECT call, dialled_at FROM dials")}

@@ -92,7 +92,7 @@ async def talking(scene: Scene, **fields: Any) -> AsyncIterator[tuple[str, str]]
         call = await place(scene.trunx, DID, number, **fields)
         callee = (await reached.next(within=10))["Uniqueid"]
     await has(scene.trunx, call, "answered")
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(1.5)  # until both Asterisks know the other's address
     yield call, callee
     await scene.trunx.ask("DELETE", f"/api/voice/{call}")
     await has(scene.trunx, call, "completed")

@@ -84,7 +84,7 @@ async def test_both_sides_of_every_kind_of_call(studio: Office, kind: str, form:
     recording = await start(scene, talk.call, format=form, channels=channels)
     began = time.monotonic()
     await say(scene, talk.telephone, TELEPHONE)
-    await asyncio.sleep(2.5)
+    await asyncio.sleep(2.5)  # what is recorded, as are the seconds below
     await talk.cue()
     await asyncio.sleep(3.5)
     seconds = time.monotonic() - began
@@ -121,7 +121,7 @@ async def test_a_pause_is_silence_and_the_call_ends_it(studio: Office) -> None:
     assert (status, problem["code"]) == (409, "already-recording")
     marks = []
     for more, state in (("/pause", "paused"), ("/resume", "recording")):
-        await asyncio.sleep(2)
+        await asyncio.sleep(2)  # so long it is recorded, and then paused
         answer = await scene.trunx.ask("POST", path(scene, talk.call, more))
         assert answer == (200, {"recording_uuid": recording, "status": state})
         marks.append(time.monotonic() - began)

@@ -51,7 +51,7 @@ class Nodes:
         link = await self._transfers.prepare(self._channel, node, self._party, path)
         try:
             await self._announce(node, visit, heard)
-        except BaseException:
+        except BaseException:  # cancelled by a hangup, too: nobody may wait for this caller any more
             if link is not None:
                 await link.abandon()
             raise

@@ -114,7 +114,7 @@ class Desk(Ami):
         except LoginRefusedError as error:
             link.close()
             raise UnavailableError(f"{self.place}: {error}") from None
-        except BaseException:
+        except BaseException:  # cancelled, too: nobody else knows of the connection
             link.close()
             raise
         return link

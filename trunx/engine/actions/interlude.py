@@ -100,7 +100,7 @@ class Interlude:
                 played, starts = played + 1, 0
         except SoundError:
             await self._frame.fail(wanted.id, "sound-missing", played=played)
-        except BaseException:
+        except BaseException:  # cancelled by a hangup, too: an action never stays started
             await self._frame.fail(wanted.id, CALL_ENDED, played=played)
             raise
         else:
@@ -153,6 +153,6 @@ class Companion:
             await self._frame.fail(wanted.id, "sound-missing", played=played)
         except AmiRefusedError:
             await self._frame.fail(wanted.id, CALL_ENDED, played=played)
-        except BaseException:
+        except BaseException:  # cancelled by a hangup, too: an action never stays started
             await self._frame.fail(wanted.id, CALL_ENDED, played=played)
             raise
