@@ -12,6 +12,7 @@ from trunx.domain.signed_link import LinkError, check, signature
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 KEPT = timedelta(days=30)
 SECRET = b"s" * 32
+SOME_ID = "01a1f0e2-7c55-7b85-8d06-c091b8d8e876"
 
 
 def call() -> Call:
@@ -51,7 +52,7 @@ def test_its_files_are_named_after_it_and_after_nothing_else() -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["1700000000.12.wav", "notes.wav", f"{new_call_id()}.mp3", f"{new_call_id()}-x.wav", "../a.wav"]
+    "file", ["1700000000.12.wav", "notes.wav", f"{SOME_ID}.mp3", f"{SOME_ID}-x.wav", "../a.wav"]
 )
 def test_other_files_are_none_of_ours(file: str) -> None:
     assert recording_of(file) is None

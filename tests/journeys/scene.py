@@ -57,12 +57,19 @@ class Scene:
         await self.pbx.dialplan(dialplan.render(agi_url=self.trunx.agi_url) + _ELSEWHERE)
 
     async def no_channels(self) -> None:
-        """Waits until no channel is left on the pbx and no session in the server."""
+        """Waits until no channel is left on the pbx and no session in the server.
+
+        Who has left one fails, and is hung up, so that it is no other journey's.
+        """
 
         async def none() -> bool | None:
             return "0 active channels" in await self.pbx.ami.command("core show channels count") or None
 
-        await eventually(none)
+        try:
+            await eventually(none)
+        except AssertionError:
+            await self.pbx.ami.action("Hangup", Channel="/^/", Cause="16")
+            raise
         await self.trunx.has_sessions(0)
 
 

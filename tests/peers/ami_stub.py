@@ -51,6 +51,10 @@ class AmiStub:
         """The actions of this name, so far."""
         return [block for block in self.received if block["Action"] == [action]]
 
+    def dialled_by(self, did: str) -> list[Block]:
+        """The orders to dial that show that number; another test's may come at any time."""
+        return [block for block in self.named("Originate") if did in block["CallerID"][0]]
+
     async def has(self, action: str, count: int = 1) -> Block:
         """Waits until so many actions of this name have come; the last."""
         async with asyncio.timeout(5):

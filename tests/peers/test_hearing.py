@@ -115,6 +115,19 @@ def test_a_lost_packet_and_a_pause_are_silence() -> None:
     assert loud(played(lost, 10.0, 10.4)) == [5, 7, 8, 15]
 
 
+def test_what_was_held_up_on_the_way_leaves_no_gap() -> None:
+    held_up = [
+        packet(10.10, 0),
+        packet(10.22, 160),
+        packet(10.22, 320),
+        packet(10.221, 480),
+        packet(10.222, 640),
+    ]
+    in_time = [packet(10.223, 800), packet(10.224, 960)]
+    assert loud(played(held_up + in_time, 10.0, 10.4)) == [5, 6, 7, 8, 9, 10, 11]
+    assert loud(played(held_up, 10.0, 10.4)) == [5, 11, 12, 13, 14]
+
+
 def test_a_new_talkspurt_begins_when_it_arrives() -> None:
     spurts = [packet(10.10, 0), packet(10.2, 160, marked=True), packet(10.22, 320)]
     assert loud(played(spurts, 10.0, 10.4)) == [5, 10, 11]

@@ -24,6 +24,8 @@ _SO_RCVBUFFORCE = 33
 _SO_TIMESTAMPNS = 35
 _PACKET_OUTGOING = 4  # linux/if_packet.h: each packet on the loopback is seen twice, going out and coming in
 _PCMU = 0  # RFC 3551, payload type
+_LATE = 2 * FRAME
+_BUFFER = 11  # packets, the late one too: 200 ms, as much as Asterisk's own hides (JITTERBUFFER())
 
 
 class Packet(NamedTuple):
@@ -76,21 +78,37 @@ class Wiretap:
 def played(packets: list[Packet], since: float, until: float) -> Audio:
     """What a phone makes of the packets, from one Unix time to another.
 
-    Packets that belong together are played without a seam from the moment the first arrived; one that is more
-    than two frames late, or that starts anew (marker, leap of the timestamp), is played when it arrives.
-    Elsewhere is silence.
+    Packets that belong together are played without a seam from the moment the first arrived. One that is more
+    than two frames late is played when it arrives, and so is one that starts anew (marker, leap of the
+    timestamp); but when those after it make up for it, it was held up on the way, which a phone's buffer
+    hides. Elsewhere is silence.
     """
     audio = np.zeros(max(0, round((until - since) * RATE)), np.float32)
     place = expected = 0
-    for packet in packets[bisect_left(packets, since, key=lambda packet: packet.at) :]:
+    for number in range(bisect_left(packets, since, key=lambda packet: packet.at), len(packets)):
+        packet = packets[number]
         arrived = round((packet.at - since) * RATE)
-        if packet.marked or packet.timestamp != expected or arrived > place + 2 * FRAME:
+        starts = packet.marked or packet.timestamp != expected
+        if starts:
             place = max(place, arrived)
+        elif arrived > place + _LATE and not _made_up_for(packets[number : number + _BUFFER], since, place):
+            place = arrived
         sound = decode_ulaw(packet.sound)[: max(0, len(audio) - place)]
         audio[place : place + len(sound)] = sound
         place += len(packet.sound)
         expected = packet.timestamp + len(packet.sound)
     return audio
+
+
+def _made_up_for(packets: list[Packet], since: float, place: int) -> bool:
+    """Whether one of the packets is in time again, the first of which should have been played at `place`."""
+    for packet in packets:
+        due = place + packet.timestamp - packets[0].timestamp
+        if packet is not packets[0] and packet.marked:
+            return False
+        if round((packet.at - since) * RATE) <= due + _LATE:
+            return True
+    return False
 
 
 def attach_filter(tap: socket.socket, ports: range) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.web.house import Client, Got, House, new_did
 from tests.web.test_calls import call
+from tests.web.test_outbound import ordered
 from trunx.domain.call import Call, Status, new_call_id
 
 TO = "+14155559999"
@@ -35,13 +36,11 @@ async def told(user: Client, one: Call) -> list[tuple[str, str | None]]:
 async def test_the_contract_s_request_and_what_asterisk_is_told(house: House, ada: Client) -> None:
     one, own = await live(house, ada), new_did()
     assert (await ada.post("/dids", {"did": own})).status == 201
-    before = len(house.asterisk.named("Originate"))
     body = {"to": TO, "caller_id": own, "answer_url": "https://example.com/transfer-answer"}
     got = await ask(ada, one, body)
     assert got.status == 201
     assert got.body == {"transfer_uuid": got.body["transfer_uuid"], "status": "transferring", "to": TO}
-    order = await house.asterisk.has("Originate", before + 1)
-    assert order["ChannelId"] == [got.body["transfer_uuid"]]
+    order = await ordered(house, got.body["transfer_uuid"])
     assert (order["Channel"], order["Context"], order["Exten"]) == (
         [f"PJSIP/{TO}@carrier"],
         ["trunx-transfer"],
@@ -96,7 +95,6 @@ async def test_somebody_else_s(house: House, ada: Client, bob: Client) -> None:
 
 async def test_what_the_gate_refuses_has_failed_and_nobody_is_called(house: House, ada: Client) -> None:
     one = await live(house, ada)
-    before = len(house.asterisk.named("Originate"))
     assert (await ada.post("/suppression", {"number": TO})).status < 300
     refused = await ask(ada, one, {"to": TO})
     assert (refused.status, refused.code, refused.body["rule"]) == (403, "suppressed", "suppression")
@@ -108,7 +106,7 @@ async def test_what_the_gate_refuses_has_failed_and_nobody_is_called(house: Hous
         ("started", None),
         ("failed", "from-not-owned"),
     ]
-    assert len(house.asterisk.named("Originate")) == before
+    assert not house.asterisk.dialled_by(one.to_number)
 
 
 @pytest.mark.parametrize(
