@@ -57,11 +57,18 @@ class AmiStub:
 
     async def has(self, action: str, count: int = 1) -> Block:
         """Waits until so many actions of this name have come; the last."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while len(self.named(action)) < count:
                 self._news.clear()
                 await self._news.wait()
         return self.named(action)[count - 1]
+
+    async def order(self, channel: str) -> Block:
+        """Waits for the order to make the channel of that id."""
+        count = 1
+        while (found := await self.has("Originate", count))["ChannelId"] != [channel]:
+            count += 1
+        return found
 
     async def connected(self, count: int) -> None:
         """Waits for the so manieth login."""

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from tests.web.house import Client, House, serving
 from tests.web.test_calls import call as inbound_call
-from tests.web.test_outbound import TO, ordered, owned
+from tests.web.test_outbound import TO, owned
 from trunx.adapters.store.database import Database
 from trunx.adapters.store.dials import Dials
 from trunx.domain.agent import AgentBrief, PromptBrief
@@ -92,7 +92,7 @@ async def test_an_ai_call_is_placed_like_any_other(house: House, bea: Client) ->
         201,
         {"id": call, "callId": "CA" + call.replace("-", ""), "status": "initiated"},
     )
-    assert (await ordered(house, call))["Variable"] == ["TRUNX_MAX_SECONDS=61"]
+    assert (await house.asterisk.order(call))["Variable"] == ["TRUNX_MAX_SECONDS=61"]
     row = (await bea.get(f"/api/voice/{call}")).body
     assert (row["provider"], row["metadata"]) == ("ultravox", {"order": "4711"})
     assert row["ai"] == {"status": "wanted", "transcript": None, "duration": 0, "endReason": None}
@@ -193,7 +193,7 @@ async def test_an_agent_calls(house: House, bea: Client, bob: Client) -> None:
     )
     again = await bea.post(path, body, Idempotency_Key="once")
     assert (again.body, again.headers["Idempotency-Replayed"]) == (got.body, "true")
-    assert (await ordered(house, call))["Variable"] == ["TRUNX_MAX_SECONDS=121"]
+    assert (await house.asterisk.order(call))["Variable"] == ["TRUNX_MAX_SECONDS=121"]
     dial = await dial_of(house, bea, call)
     assert (dial.ai, dial.max_seconds) == (AgentBrief(agent), 120)
     row = (await bea.get(f"/api/voice/{call}")).body

@@ -1,6 +1,5 @@
 """How well a DID's calls are taken, over HTTP, and `from: auto`."""
 
-import asyncio
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -111,12 +110,7 @@ async def test_the_best_did_calls(house: House, cleo: Client) -> None:
     assert placed.status == 201
     call = (await cleo.get(f"/api/voice/{placed.body['id']}")).body
     assert (call["from"], call["to"]) == (near, TO)
-    async with asyncio.timeout(5):
-        count = 0
-        while (order := await house.asterisk.has("Originate", count := count + 1))["ChannelId"] != [
-            call["id"]
-        ]:
-            pass
+    order = await house.asterisk.order(call["id"])
     assert order["CallerID"] == [f'"" <{near}>']
     (first, _) = (await cleo.get(f"/dids/pick?to={TO}")).body["candidates"]
     assert (first["did"], first["today"]) == (near, 1), "a preview is no call"

@@ -47,16 +47,6 @@ def orders(house: House, number: str = TO) -> list[Block]:
     ]
 
 
-async def ordered(house: House, call: str) -> Block:
-    """Asterisk's order to dial the call."""
-    count = 0
-    while True:
-        count += 1
-        block = await house.asterisk.has("Originate", count)
-        if block["ChannelId"] == [call]:
-            return block
-
-
 async def limit(house: House, client: Client, limits: Limits) -> None:
     async with Database.open(f"sqlite:///{house.folder}/trunx.db") as database:
         await AccountLimits(database).put(client.account, limits)
@@ -70,7 +60,7 @@ async def test_a_plain_call(house: House, bea: Client) -> None:
         201,
         {"id": call, "callId": "CA" + call.replace("-", ""), "status": "initiated"},
     )
-    order = await ordered(house, call)
+    order = await house.asterisk.order(call)
     del order["ActionID"]
     assert order == {
         "Action": ["Originate"],
@@ -113,7 +103,7 @@ async def test_all_that_can_be_asked_for(house: House, bea: Client) -> None:
         "queue": True,
     }
     call = (await bea.post("/api/voice", body)).body["id"]
-    order = await ordered(house, call)
+    order = await house.asterisk.order(call)
     assert (order["Channel"], order["Timeout"]) == ([f"PJSIP/{other}@carrier"], ["600000"])
     assert order["Variable"] == ["TRUNX_MAX_SECONDS=301", "TRUNX_AMD=1", "TRUNX_RECORD=1"]
     await bea.post("/api/voice", body | {"to": TO, "metadata": {"campaign": "autumn"}, "maxDuration": 300})
@@ -171,7 +161,7 @@ async def test_any_text_in_any_field_is_refused_or_does_no_harm(house: House, be
         got = await bea.post("/api/voice", body)
         assert got.status in (201, 403, 422), got
         if got.status == 201:
-            order = await ordered(house, got.body["id"])
+            order = await house.asterisk.order(got.body["id"])
             assert order.keys() == {
                 *("Action", "ActionID", "Channel", "ChannelId", "Context", "Exten", "Priority"),
                 *("Timeout", "Async", "CallerID", "Variable"),
@@ -272,7 +262,7 @@ async def test_how_much_an_account_may_dial(house: House, bea: Client) -> None:
     body = {"from": did, "to": "+14155552674"}
     calls = [(await bea.post("/api/voice", body)).body["id"] for _ in range(2)]
     for call in calls:
-        await ordered(house, call)
+        await house.asterisk.order(call)
     got = await bea.post("/api/voice", body)
     assert (got.status, got.code, got.body["inputs"]["attempts"]) == (429, "too-many-attempts", 2)
     body["to"] = "+14155552675"
@@ -294,7 +284,7 @@ async def test_one_request_one_call(house: House, bea: Client) -> None:
     crashed = await bea.post("/api/voice", body, Idempotency_Key="once")
     assert (crashed.status, crashed.body) == (201, first.body)
     other = await bea.post("/api/voice", body, Idempotency_Key="twice")
-    await ordered(house, other.body["id"])
+    await house.asterisk.order(other.body["id"])
     assert [order["ChannelId"] for order in orders(house, "+14155552676")] == [
         [first.body["id"]],
         [other.body["id"]],

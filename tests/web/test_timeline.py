@@ -72,7 +72,7 @@ async def test_a_call_that_we_placed_shows_what_the_gate_said(house: House, ada:
     did = new_did()
     assert (await ada.post("/dids", {"did": did})).status == 201
     placed = await ada.post("/api/voice", {"from": did, "to": "+14155552671"})
-    await house.asterisk.has("Originate")
+    await house.asterisk.order(placed.body["id"])
     await house.ports.outbound.close()
     rows = (await ada.get(f"/api/voice/{placed.body['id']}/timeline")).body["timeline"]
     assert [(row["kind"], row["what"]) for row in rows] == [

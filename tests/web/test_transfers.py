@@ -6,7 +6,6 @@ import pytest
 
 from tests.web.house import Client, Got, House, new_did
 from tests.web.test_calls import call
-from tests.web.test_outbound import ordered
 from trunx.domain.call import Call, Status, new_call_id
 
 TO = "+14155559999"
@@ -40,7 +39,7 @@ async def test_the_contract_s_request_and_what_asterisk_is_told(house: House, ad
     got = await ask(ada, one, body)
     assert got.status == 201
     assert got.body == {"transfer_uuid": got.body["transfer_uuid"], "status": "transferring", "to": TO}
-    order = await ordered(house, got.body["transfer_uuid"])
+    order = await house.asterisk.order(got.body["transfer_uuid"])
     assert (order["Channel"], order["Context"], order["Exten"]) == (
         [f"PJSIP/{TO}@carrier"],
         ["trunx-transfer"],
