@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 
@@ -181,16 +180,29 @@ async def test_a_socket_that_swallows_everything_is_left_and_its_bytes_die_with_
     async with connected(replace(QUICK, ping=0.1)) as (stub, ami):
         await stub.has("Ping", 2)
         stub.freeze()
-        large = replace(CALL, variables={f"V{number}": "x" * 900 for number in range(60)})
-        dialling = [asyncio.create_task(ami.originate(wanted)) for wanted in (large, CALL)]
+        asking = [asyncio.create_task(ami.set_variable("c", f"V{number}", "x" * 900)) for number in range(60)]
+        asking.append(asyncio.create_task(ami.redirect("c", "a", "b")))
+        asking.append(asyncio.create_task(ami.originate(CALL)))
         assert await taken(ami, 1) == [LinkDown()]
-        for dial in dialling:
-            with pytest.raises(AmiUnknownError):
-                await dial
+        for asked in asking:
+            with pytest.raises(UnavailableError):
+                await asked
         stub.thaw()
         assert await asyncio.wait_for(stub.ends.get(), 5) == "reset"
         assert await taken(ami, 1) == [LinkUp()]
+        assert stub.named("Redirect") == stub.named("Originate") == []
+
+
+async def test_an_order_goes_only_into_a_connection_that_has_just_answered() -> None:
+    async with connected(replace(QUICK, silence=0.1)) as (stub, ami):
+        stub.silent = {"Ping"}
+        with pytest.raises(UnavailableError, match="Ping: no answer"):
+            await ami.originate(CALL)
         assert stub.named("Originate") == []
+        stub.silent.clear()
+        assert await ami.hangup("other")  # whatever is answered ends the silence
+        await ami.originate(CALL)
+        assert len(stub.named("Originate")) == 1
 
 
 async def test_no_order_is_sent_into_a_silence() -> None:
@@ -212,15 +224,9 @@ async def test_no_order_is_sent_into_a_silence() -> None:
 async def test_an_asterisk_that_takes_nothing_more_is_sent_nothing_more() -> None:
     async with connected(replace(QUICK, answer=0.01, silence=60.0)) as (stub, ami):
         stub.freeze()
-        large = replace(CALL, variables={f"V{number}": "x" * 900 for number in range(1000)})
-
-        async def flood() -> None:
-            while True:
-                with suppress(AmiUnknownError):
-                    await ami.originate(large)
-
-        with pytest.raises(UnavailableError, match="does not read"):
-            await flood()
+        flood = (ami.set_variable("c", f"V{number}", "x" * 900) for number in range(8_000))
+        problems = {str(problem) for problem in await asyncio.gather(*flood, return_exceptions=True)}
+        assert "Asterisk does not read what it is sent" in problems
 
 
 async def test_attempts_grow_apart_and_are_not_in_step() -> None:

@@ -17,13 +17,13 @@ from tests.chaos.stage import Numbers, staged
 _SHOWN = 20
 
 
-async def main(rounds: int, calls: int, seed: int, folder: Path) -> bool:
+async def main(rounds: int, calls: int, freezes: int, seed: int, folder: Path) -> bool:
     """Whether all rounds were as they must be."""
     is_well = True
     numbers = Numbers(random.Random(seed))
     async with staged(dialplan.render()) as stage:
         for number in range(1, rounds + 1):
-            plan = Plan(seed=seed + number, calls=calls, later=calls // 10)
+            plan = Plan(seed=seed + number, calls=calls, later=calls // 10, freezes=freezes)
             place = folder / f"round-{number}"
             place.mkdir()
             with (place / "log.jsonl").open("w") as log, redirect_stderr(log):
@@ -45,10 +45,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--calls", type=int, default=200, help="at once; a tenth more comes during faults")
+    parser.add_argument("--freezes", type=int, default=1, help="of the manager connection, in each round")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="keeps each round's database and log there")
     asked = parser.parse_args()
     kept = asked.folder or Path(tempfile.mkdtemp(prefix="trunx-chaos-"))
     kept.mkdir(parents=True, exist_ok=True)
     print(f"databases and logs: {kept}", flush=True)
-    sys.exit(0 if asyncio.run(main(asked.rounds, asked.calls, asked.seed, kept)) else 1)
+    sys.exit(0 if asyncio.run(main(asked.rounds, asked.calls, asked.freezes, asked.seed, kept)) else 1)

@@ -158,6 +158,11 @@ class Ami:
         link = self._usable()
         if silence := self._silence(link):
             raise UnavailableError(silence)
+        try:
+            # An order into a connection that is dead would be lost: it goes into one that has just answered.
+            await link.ask("Ping", {}, seconds=self._pace.silence)
+        except AmiUnknownError as error:
+            raise UnavailableError(f"{self.place}: {error}") from None
         await link.ask("Originate", fields, seconds=self._pace.answer)
 
     async def hangup(self, channel: str, cause: int = _NORMAL_CLEARING) -> bool:
