@@ -93,7 +93,7 @@ async def test_both_sides_of_every_kind_of_call(studio: Office, kind: str, form:
     most = time.monotonic() - asked
     assert stopped["recording_uuid"] == recording
     sound, lasts = await opened(stopped["url"])
-    # Quiet, it is `least` to 0.02 s; on a busy machine MixMonitor itself loses some to keep both sides in step.
+    # Quiet, it is `least` to 0.02 s; on a busy machine MixMonitor loses some, to keep both sides in step.
     assert least - 0.6 < lasts < most + 0.1
     assert stopped["duration"] == round(lasts)
     shown = await scene.trunx.get(f"/api/recordings/{recording}")
