@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.adapters.ami_on_stub import CALL, QUICK, connected, taken
 from tests.peers.ami_stub import SECRET, Block, ami_stub
 from trunx.adapters.ami.ami import Ami
-from trunx.adapters.ami.link import Link
+from trunx.adapters.ami.link import Link, text
 from trunx.domain.channel import (
     AmiRefusedError,
     ChannelRinging,
@@ -118,6 +118,18 @@ async def test_bytes_may_come_in_any_portions() -> None:
         stub.say(b"nonsense\r\n\r\n\r\n\r\nEvent: Newstate\r\nChannelState: \xff\r\nUniqueid\r\n\r\n")
         assert await taken(ami, 1) == [ChannelRinging("ë")]
         assert (await ami.state()).state == "ok"
+
+
+async def test_what_nobody_asks_for_is_not_told() -> None:
+    async with ami_stub() as stub:
+        heard: list[str] = []
+        link = Link(lambda event: heard.append(text(event, "Event")))
+        await link.connect("127.0.0.1", stub.port, "trunx", SECRET, 5)
+        for name in ("Newchannel", "NewchannelX", "DialBegin", "BridgeEnter", "Hangup"):
+            stub.tell(Event=name, Uniqueid="c")
+        await link.ask("Ping", {}, seconds=5)
+        link.close()
+    assert [name for name in heard if name != "FullyBooted"] == ["NewchannelX", "Hangup"]
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from trunx.adapters.store.account_limits import AccountLimits
 from trunx.adapters.store.calls import Calls
@@ -115,6 +115,30 @@ async def test_one_of_many_dials(database: Database, dials: Dials, account: str)
     assert [judgement["when"] for judgement in kept.verdict] == ["accept", "dial"]
     await dials.unclaim(call.id)
     assert isinstance(await dials.claim(call.id, gate), tuple)
+
+
+@pytest.mark.usefixtures("did")
+async def test_a_call_costs_few_statements(database: Database, dials: Dials, account: str) -> None:
+    statements: list[str] = []
+
+    @event.listens_for(database.engine.sync_engine, "before_cursor_execute")
+    def _(*arguments: Any) -> None:
+        if not arguments[2].startswith("BEGIN"):
+            statements.append(arguments[2])
+
+    async def costs(work: Awaitable[object]) -> int:
+        statements.clear()
+        await work
+        return len(statements)
+
+    call, dial = wanted(account)
+    await dials.standing(account, DID, TO)  # which also reads where the account's DIDs are
+    assert await costs(dials.standing(account, DID, TO)) == 1
+    assert await costs(dials.create(call, dial)) == 4  # two rows, and two for the event
+    assert await costs(dials.claim(call.id, gate)) == 3
+    assert await costs(dials.settle({call.id: read(ChannelEnded(call.id, 17, 486, True), now())})) == 5
+    assert await costs(dials.get(account, call.id)) == 1
+    assert await costs(dials.live()) == 1
 
 
 @pytest.mark.usefixtures("did")

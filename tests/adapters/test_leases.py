@@ -132,8 +132,7 @@ async def test_a_part_is_left_for_inbound_calls(valkey: ValkeyPeer) -> None:
         await leases.renew(inbound)  # more than their part: a call that is there is counted
         await leases.release(outbound[0])
         assert await leases.take(outbound[3], five, WIDE) == Full("account", "at_once", 9, 5, None)
-        for call in inbound[2:]:
-            await leases.release(call)
+        await leases.release(*inbound[2:])
         assert await leases.take(outbound[3], five, WIDE) is None
 
 

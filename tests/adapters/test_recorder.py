@@ -129,7 +129,9 @@ async def test_a_statement_for_each_table_however_many_rows(
         recorder.step(make_step(call, 1))
     await recorder.flush()
     written = re.findall(r"^INSERT INTO (\w+)|\bINSERT INTO (events)", "\n".join(statements), re.MULTILINE)
-    assert [one or other for one, other in written] == ["calls", "steps", "event_heads", "events"]
+    tables = [one or other for one, other in written]
+    assert tables[:2] == ["calls", "steps"]
+    assert sorted(tables[2:]) == ["event_heads", "events"]
     page = await Calls(database).page(account, CallFilter(status="answered"), Page(1_000))
     assert len(page.rows) == 400
 

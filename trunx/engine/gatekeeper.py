@@ -56,13 +56,15 @@ class Gatekeeper:
         """
         question = Question(from_number, to_number, datetime.now(UTC))
         facts = await self._dials.standing(account, from_number, to_number)
-        _refuse(judge(question, facts))
+        verdicts = examine(question, facts)
+        for verdict in verdicts:
+            _refuse(verdict)
         full = await self._leases.take(
             Lease(call, account, self.endpoint(to_number)), facts.limits.capacity, self.trunk.capacity
         )
         if full is not None:
             _refuse(judge(question, replace(facts, full=full)))
-        return examine(question, facts)
+        return verdicts
 
     async def preview(self, account: str, from_number: str, to_number: str) -> tuple[Verdict, list[Verdict]]:
         """What would be said to a call now, and what each rule says; nothing is taken."""
@@ -83,9 +85,9 @@ class Gatekeeper:
 
     async def release(self, leases: Sequence[Lease]) -> None:
         """Gives back the places of calls that have ended; what cannot be given back comes free by itself."""
-        with suppress(UnavailableError):
-            for lease in leases:
-                await self._leases.release(lease)
+        if leases:
+            with suppress(UnavailableError):
+                await self._leases.release(*leases)
 
     async def _full(self, account: str, facts: Facts) -> Full | None:
         return await self._leases.look(account, self.trunk.name, facts.limits.capacity, self.trunk.capacity)

@@ -92,6 +92,7 @@ class Truth:
         self._look = outbound.left
         self._stirred = asyncio.Event()
         self._news: dict[str, deque[tuple[_OfChannel, datetime]]] = {}
+        self._failed: dict[str, tuple[OriginateEnded, datetime]] = {}
         self._gone: dict[str, tuple[datetime, Reading]] = {}
         self._missing: dict[str, datetime] = {}  # since when
         self._waiting = False
@@ -120,7 +121,8 @@ class Truth:
                     self._gone[channel] = now, read(fact, now)
                 case OriginateEnded(channel, answered=False):
                     # Behind what the channel says of its own end, however slowly that is written.
-                    loop.call_later(self._pace.better, self._add, channel, fact, now)
+                    self._failed[channel] = fact, now
+                    loop.call_later(self._pace.better, self._add_failed, channel)
                 case OriginateEnded(channel):
                     self._add(channel, ChannelUp(channel), now)
                 case ChannelRinging(channel) | ChannelUp(channel) | ChannelEnded(channel):
@@ -133,6 +135,11 @@ class Truth:
             self._news.setdefault(channel, deque()).append((fact, now))
             self._stirred.set()
 
+    def _add_failed(self, channel: str) -> None:
+        failed = self._failed.pop(channel, None)
+        if failed is not None:
+            self._add(channel, *failed)
+
     async def _write(self) -> None:
         while True:
             await self._stirred.wait()
@@ -143,6 +150,8 @@ class Truth:
             settled = await self._settling.surely({name: _at_once(*news) for name, news in batch.items()})
             for name, (before, after) in settled.items():
                 fact, at = batch[name]
+                if after.ended_at is not None:
+                    self._failed.pop(name, None)  # it says nothing of a call that has ended
                 if isinstance(fact, ChannelRinging | ChannelUp) and _is_over(before):
                     await self._hang_up(name)  # it was ended while the order to dial was on its way
                 elif isinstance(fact, ChannelEnded) and after.ended_at is None:

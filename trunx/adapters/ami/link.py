@@ -28,6 +28,15 @@ _MOST_BYTES = 1_000  # Asterisk drops a line of more than 1,023 and acts on the 
 _MOST_UNTAKEN = 1 << 16  # bytes; an Asterisk that reads nothing must not fill our memory
 _NO_CHANNEL = ("no such channel", "channel does not exist", "channel not existent", "channel not found")
 _ENDING = "asterisk is shutting down"  # process_message in manager.c, to each action
+# Most of what Asterisk tells of a call, and nobody here asks for; to take it apart is most of the reading.
+_UNHEARD = frozenset(
+    b"Event: " + name
+    for name in (
+        *(b"Newchannel", b"NewCallerid", b"NewConnectedLine", b"DialBegin", b"DialState", b"DialEnd"),
+        *(b"SoftHangupRequest", b"BridgeCreate", b"BridgeEnter", b"BridgeLeave", b"BridgeDestroy"),
+        *(b"DTMFBegin", b"MusicOnHoldStart", b"MusicOnHoldStop"),
+    )
+)
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, for no time
 
 # Its lines say nothing that ours do not, and some of them hold the secret.
@@ -66,6 +75,8 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         self.heard_at = asyncio.get_running_loop().time()
         *whole, self._rest = (self._rest + data).split(b"\r\n\r\n")
         for block in whole:
+            if block.partition(b"\r\n")[0] in _UNHEARD:
+                continue
             message = library.Message.from_line(block.decode("utf-8", "replace"))
             if message is not None:
                 self.handle_message(message)

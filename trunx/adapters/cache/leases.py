@@ -113,11 +113,12 @@ class Leases:
             ids = [lease.id for lease in portion]
             await _in_time(self._renew_script(keys=keys, args=[self._ttl, *ids]))
 
-    async def release(self, lease: Lease) -> None:
-        """The call has ended. The second in which it was dialled stays counted."""
-        async with self._client.pipeline(transaction=True) as pipe:
-            for key in _places(lease):
-                pipe.zrem(key, lease.id)
+    async def release(self, *leases: Lease) -> None:
+        """The calls have ended. The second in which one was dialled stays counted."""
+        async with self._client.pipeline(transaction=False) as pipe:
+            for lease in leases:
+                for key in _places(lease):
+                    pipe.zrem(key, lease.id)
             await _in_time(pipe.execute())
 
     async def _ask(

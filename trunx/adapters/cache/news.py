@@ -24,6 +24,7 @@ _CHANNEL = "trunx:news"
 _KEY = "trunx.told"
 _ANY = ""  # the name under which one listens to all accounts
 _DEADLINE = 1.0  # seconds for one message to Redis
+_GATHER = 0.02  # seconds that further news wait for each other before Redis is told
 _AGAIN = 1.0  # seconds until the next try to hear Redis
 
 _log = structlog.get_logger()
@@ -113,6 +114,7 @@ class News:
             with suppress(*FAILURES):  # who does not hear of it looks by itself
                 async with asyncio.timeout(_DEADLINE):
                     await self._redis.publish(_CHANNEL, " ".join((self._name, *accounts)))
+            await asyncio.sleep(_GATHER)
 
     async def _hear_others(self) -> None:
         while True:

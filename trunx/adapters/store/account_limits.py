@@ -5,7 +5,6 @@ from datetime import time
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trunx.adapters.store.database import Database
 from trunx.adapters.store.tables import account_limits
@@ -20,8 +19,9 @@ class AccountLimits:
 
     async def get(self, account: str) -> Limits:
         """An account's limits; everybody's where none were set."""
+        query = select(account_limits.c.limits).where(account_limits.c.account == account)
         async with self._database.reading() as connection:
-            return await limits_of(connection, account)
+            return read_limits((await connection.execute(query)).scalar_one_or_none())
 
     async def put(self, account: str, limits: Limits) -> None:
         """Sets all of an account's limits."""
@@ -36,10 +36,8 @@ class AccountLimits:
             )
 
 
-async def limits_of(connection: AsyncConnection, account: str) -> Limits:
-    """The same inside a transaction."""
-    query = select(account_limits.c.limits).where(account_limits.c.account == account)
-    kept = (await connection.execute(query)).scalar_one_or_none()
+def read_limits(kept: str | None) -> Limits:
+    """Of an account's row, if it has one."""
     return Limits() if kept is None else _read(json.loads(kept))
 
 

@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from trunx.adapters.store.database import Database
 from trunx.adapters.store.tables import accounts, keys, now
@@ -11,6 +11,13 @@ from trunx.domain.account import Account, Key, fingerprint, new_account_id, new_
 from trunx.domain.errors import ExistsError, NotFoundError
 
 _KEY = (keys.c.id, keys.c.account, keys.c.name, keys.c.shown, keys.c.created_at, keys.c.revoked_at)
+
+# Made once: each request asks it.
+_PRESENTED = (
+    select(accounts, keys.c.fingerprint)
+    .join(keys, keys.c.account == accounts.c.id)
+    .where(keys.c.fingerprint == bindparam("presented"), keys.c.revoked_at.is_(None))
+)
 
 
 class Accounts:
@@ -73,13 +80,8 @@ class Accounts:
 
     async def authenticate(self, secret: str) -> Account | None:
         presented = fingerprint(secret)
-        query = (
-            select(accounts, keys.c.fingerprint)
-            .join(keys, keys.c.account == accounts.c.id)
-            .where(keys.c.fingerprint == presented, keys.c.revoked_at.is_(None))
-        )
         async with self._database.reading() as connection:
-            row = (await connection.execute(query)).first()
+            row = (await connection.execute(_PRESENTED, {"presented": presented})).first()
         if row is None or not hmac.compare_digest(row.fingerprint, presented):
             return None
         return Account(row.id, row.name, row.created_at)

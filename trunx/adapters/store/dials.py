@@ -6,17 +6,27 @@ writes, and tells the account's log, all in one transaction.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, insert, select, text, update
+from sqlalchemy import Row, Select, bindparam, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from trunx.adapters.store.account_limits import limits_of
+from trunx.adapters.store.account_limits import read_limits
 from trunx.adapters.store.database import Database
 from trunx.adapters.store.log import append, tell_calls
-from trunx.adapters.store.tables import LIVE, calls, dials, dids, now, suppressions
+from trunx.adapters.store.tables import (
+    LIVE,
+    Moment,
+    account_limits,
+    calls,
+    dials,
+    dids,
+    now,
+    suppressions,
+)
 from trunx.domain import brief
 from trunx.domain.call import Call, EndReason, Event, Status
 from trunx.domain.dial import Dial, Judge, Reading, judged
@@ -28,13 +38,69 @@ from trunx.domain.progress import Blocked, advance
 _DAY = timedelta(hours=24)
 _HOME_KEPT = timedelta(seconds=60)
 
-_CALL = [column for column in calls.columns if column.name != "server"]
-_DIAL = [column for column in dials.columns if column.name != "canceled_at"]
+_CALL = [calls.c[name] for name in Call._fields]
+_DIAL_FIELDS = [field.name for field in fields(Dial)]
+_DIAL = [dials.c[name] for name in _DIAL_FIELDS]
+_BOTH = [*_CALL, *(column.label(f"dial_{column.name}") for column in _DIAL)]
 _NEWS = ("status", "ringing_at", "answered_at", "ended_at", "end_reason", "q850_cause", "sip_cause")
+
+# Made once: to put a statement together takes longer than to have it answered.
+_NEW_CALL, _NEW_DIAL = insert(calls), insert(dials)
+_WITH_DIAL = select(*_BOTH).select_from(calls.outerjoin(dials, dials.c.call == calls.c.id))
+_OF_ID = _WITH_DIAL.where(calls.c.id == bindparam("id"))
+_OF_ACCOUNT = _OF_ID.where(calls.c.account == bindparam("account"))
+_LIVE = (
+    select(*_BOTH)
+    .select_from(calls.join(dials, dials.c.call == calls.c.id))
+    .where(text(LIVE), calls.c.direction == "outbound")
+)
+# Both rows are held: who waited for another one's claim reads what that one has written.
+_TO_CLAIM = (
+    select(*_BOTH)
+    .select_from(calls.join(dials, dials.c.call == calls.c.id))
+    .where(calls.c.id == bindparam("id"))
+    .with_for_update()
+)
+# For this transaction alone; in one order, so that nobody waits for each other.
+_TO_SETTLE = (
+    select(*_CALL)
+    .where(calls.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(calls.c.id)
+    .with_for_update()
+)
+_DIALS_OF = select(*_DIAL).where(dials.c.call.in_(bindparam("ids", expanding=True)))
+_JUDGED = update(dials).where(dials.c.call == bindparam("of")).values(verdict=bindparam("said"))
+_CLAIM = _JUDGED.where(dials.c.dialled_at.is_(None)).values(dialled_at=bindparam("at"))
 _MOVE = (
     update(calls)
     .where(calls.c.id == bindparam("of"))
     .values({name: bindparam(f"new_{name}") for name in _NEWS})
+)
+_STANDING = select(
+    select(dids.c.did)
+    .where(dids.c.did == bindparam("from_number"), dids.c.account == bindparam("account"))
+    .exists()
+    .label("owned"),
+    select(suppressions.c.number)
+    .where(suppressions.c.account == bindparam("account"), suppressions.c.number == bindparam("to_number"))
+    .exists()
+    .label("listed"),
+    select(func.count())
+    .select_from(calls.join(dials, dials.c.call == calls.c.id))
+    .where(
+        calls.c.direction == "outbound",
+        calls.c.account == bindparam("account"),
+        calls.c.to_number == bindparam("to_number"),
+        calls.c.created_at > bindparam("since", type_=Moment),
+        dials.c.dialled_at.is_not(None),
+        calls.c.id != bindparam("but"),
+    )
+    .scalar_subquery()
+    .label("tried"),
+    select(account_limits.c.limits)
+    .where(account_limits.c.account == bindparam("account"))
+    .scalar_subquery()
+    .label("limits"),
 )
 
 
@@ -47,38 +113,35 @@ class Dials:
         self._homes: dict[str, tuple[datetime, frozenset[str]]] = {}
 
     async def create(self, call: Call, dial: Dial) -> None:
+        row = call._asdict() | {"server": self._server}
+        asked = {name: getattr(dial, name) for name in _DIAL_FIELDS}
+        asked |= {"metadata": json.dumps(dial.metadata), "verdict": json.dumps(dial.verdict)}
+        asked["ai"] = None if dial.ai is None else json.dumps(brief.as_json(dial.ai))
         try:
             async with self._database.writing() as connection:
-                row = {column.name: getattr(call, column.name) for column in _CALL}
-                await connection.execute(insert(calls).values(row | {"server": self._server}))
-                asked = {column.name: getattr(dial, column.name) for column in _DIAL}
-                written = {name: json.dumps(asked[name]) for name in ("metadata", "verdict")}
-                who = None if dial.ai is None else json.dumps(brief.as_json(dial.ai))
-                await connection.execute(insert(dials).values(asked | written | {"ai": who}))
+                await connection.execute(_NEW_CALL, row)
+                await connection.execute(_NEW_DIAL, asked)
                 await tell_calls(connection, {call.id: None})
         except IntegrityError:
             raise ExistsError(call.id) from None
 
     async def get(self, account: str, call: str) -> tuple[Call, Dial | None]:
-        return await self._one(calls.c.id == call, calls.c.account == account)
+        return await self._one(_OF_ACCOUNT, {"id": call, "account": account})
 
     async def of_channel(self, channel: str) -> tuple[Call, Dial | None]:
-        return await self._one(calls.c.id == channel)
+        return await self._one(_OF_ID, {"id": channel})
 
-    async def _one(self, *which: Any) -> tuple[Call, Dial | None]:
-        query = select(*_CALL).where(*which)
+    async def _one(self, query: Select[Any], which: Mapping[str, str]) -> tuple[Call, Dial | None]:
         async with self._database.reading() as connection:
-            row = (await connection.execute(query)).first()
-            if row is None:
-                raise NotFoundError
-            return _call(row), (await _dials_of(connection, [row.id])).get(row.id)
+            row = (await connection.execute(query, which)).first()
+        if row is None:
+            raise NotFoundError
+        return _call(row), None if row.dial_call is None else _dial(row[len(_CALL) :])
 
     async def live(self) -> Sequence[tuple[Call, Dial]]:
-        query = select(*_CALL).where(text(LIVE), calls.c.direction == "outbound")
         async with self._database.reading() as connection:
-            found = [_call(row) for row in await connection.execute(query)]
-            asked = await _dials_of(connection, [call.id for call in found])
-        return [(call, asked[call.id]) for call in found if call.id in asked]
+            rows = (await connection.execute(_LIVE)).all()
+        return [(_call(row), _dial(row[len(_CALL) :])) for row in rows]
 
     async def live_inbound(self) -> Sequence[Call]:
         query = select(*_CALL).where(
@@ -116,21 +179,21 @@ class Dials:
 
     async def claim(self, call: str, judge: Judge) -> tuple[Call, Dial] | Verdict | None:
         async with self._database.writing() as connection:
-            found = (await _locked(connection, [call])).get(call)
-            dial = (await _dials_of(connection, [call])).get(call)
-            if found is None or dial is None or found.ended_at is not None or dial.dialled_at is not None:
+            row = (await connection.execute(_TO_CLAIM, {"id": call})).first()
+            if row is None or row.ended_at is not None or row.dial_dialled_at is not None:
                 return None
+            found, dial = _call(row), _dial(row[len(_CALL) :])
             facts = await self._standing(
                 connection, found.account, found.from_number, found.to_number, except_for=call
             )
             verdict = judge(found, facts)
-            said = json.dumps([*dial.verdict, judged(now(), "dial", [verdict])])
-            change = update(dials).where(dials.c.call == call)
+            said = {"of": call, "said": json.dumps([*dial.verdict, judged(now(), "dial", [verdict])])}
             if not verdict.allowed:
-                await connection.execute(change.values(verdict=said))
+                await connection.execute(_JUDGED, said)
                 await _move(connection, advance(found, Blocked(now())) or found)
                 return verdict
-            await connection.execute(change.values(verdict=said, dialled_at=now()))
+            if not (await connection.execute(_CLAIM, said | {"at": now()})).rowcount:
+                return None
         return found, dial
 
     async def unclaim(self, call: str) -> None:
@@ -139,8 +202,10 @@ class Dials:
 
     async def settle(self, news: Mapping[str, Reading]) -> Mapping[str, tuple[Call, Call]]:
         async with self._database.writing() as connection:
-            before = await _locked(connection, news)
-            asked = await _dials_of(connection, before)
+            before = {row.id: _call(row) for row in await connection.execute(_TO_SETTLE, {"ids": list(news)})}
+            # Behind the locks: who claims one of them holds its call, too.
+            found = await connection.execute(_DIALS_OF, {"ids": list(before)})
+            asked = {row.call: _dial(row) for row in found}
             after = {}
             for name, call in before.items():
                 fact = news[name](call, asked.get(name))
@@ -170,29 +235,16 @@ class Dials:
         to_number: str,
         except_for: str | None,
     ) -> Facts:
-        owned = select(dids.c.did).where(dids.c.did == from_number, dids.c.account == account).exists()
-        listed = (
-            select(suppressions.c.number)
-            .where(suppressions.c.account == account, suppressions.c.number == to_number)
-            .exists()
-        )
-        tried = (
-            select(func.count())
-            .select_from(calls.join(dials, dials.c.call == calls.c.id))
-            .where(
-                calls.c.direction == "outbound",
-                calls.c.account == account,
-                calls.c.to_number == to_number,
-                calls.c.created_at > now() - _DAY,
-                dials.c.dialled_at.is_not(None),
-            )
-        )
-        if except_for is not None:
-            tried = tried.where(calls.c.id != except_for)
-        query = select(owned.label("owned"), listed.label("listed"), tried.scalar_subquery().label("tried"))
-        row = (await connection.execute(query)).one()
+        asked = {
+            "account": account,
+            "from_number": from_number,
+            "to_number": to_number,
+            "since": now() - _DAY,
+            "but": except_for or "",
+        }
+        row = (await connection.execute(_STANDING, asked)).one()
         return Facts(
-            limits=await limits_of(connection, account),
+            limits=read_limits(row.limits),
             home=await self._home(connection, account, from_number if row.owned else None),
             owns_from=bool(row.owned),
             suppressed=bool(row.listed),
@@ -212,12 +264,6 @@ class Dials:
         return home
 
 
-async def _locked(connection: AsyncConnection, ids: Collection[str]) -> dict[str, Call]:
-    """The rows, for this transaction alone; in one order, so that nobody waits for each other."""
-    query = select(*_CALL).where(calls.c.id.in_(ids)).order_by(calls.c.id).with_for_update()
-    return {row.id: _call(row) for row in await connection.execute(query)}
-
-
 async def _move(connection: AsyncConnection, *moved: Call) -> None:
     """Writes what is new of calls that are locked, and tells it."""
     if moved:
@@ -226,20 +272,16 @@ async def _move(connection: AsyncConnection, *moved: Call) -> None:
         await tell_calls(connection, dict.fromkeys(call.id for call in moved))
 
 
-async def _dials_of(connection: AsyncConnection, ids: Collection[str]) -> dict[str, Dial]:
-    query = select(*_DIAL).where(dials.c.call.in_(ids))
-    return {row.call: _dial(row) for row in await connection.execute(query)}
-
-
 def _call(row: Row[Any]) -> Call:
-    fields = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
-    reason = fields["end_reason"]
-    fields |= {"status": Status(row.status), "end_reason": None if reason is None else EndReason(reason)}
-    return Call(**fields)
+    """Of a row that begins with the columns of `_CALL`."""
+    call = Call(*row[: len(_CALL)])
+    reason = call.end_reason
+    return call._replace(status=Status(call.status), end_reason=None if reason is None else EndReason(reason))
 
 
-def _dial(row: Row[Any]) -> Dial:
-    fields = dict(row._mapping)  # noqa: SLF001 - as above
-    fields |= {"metadata": json.loads(row.metadata), "verdict": json.loads(row.verdict or "[]")}
-    fields["ai"] = None if row.ai is None else brief.of_json(json.loads(row.ai))
-    return Dial(**fields)
+def _dial(columns: Sequence[Any]) -> Dial:
+    """Of the columns of `_DIAL`."""
+    given = dict(zip(_DIAL_FIELDS, columns, strict=True))
+    given |= {"metadata": json.loads(given["metadata"]), "verdict": json.loads(given["verdict"] or "[]")}
+    given["ai"] = None if given["ai"] is None else brief.of_json(json.loads(given["ai"]))
+    return Dial(**given)

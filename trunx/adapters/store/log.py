@@ -7,7 +7,7 @@ Who waits for news hears of the commit by itself (`news.py`).
 
 import json
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -46,8 +46,9 @@ async def append(connection: AsyncConnection, told: Sequence[Event]) -> None:
         Written(event.account, name, event.call, place, event.type, milliseconds(event.at), _text(event.data))
         for place, (name, event) in enumerate(named.items())
     ]
-    accounts = {event.account for event in told}
-    await _write(connection, accounts, _statements(connection).given, {"rows": _text(rows)})
+    words = _statements(connection)
+    asked = {"accounts": _accounts(event.account for event in told), "rows": _text(rows)}
+    await _write(connection, words.hold, words.given, asked)
 
 
 async def tell_calls(
@@ -58,9 +59,9 @@ async def tell_calls(
     """
     if not calls and not rows:
         return
+    words = _statements(connection)
     asked = {"calls": _text(calls), "rows": _text(rows)}
-    held = await connection.execute(_statements(connection).hold_of_calls, asked)
-    await _write_held(connection, held.scalars().all(), _statements(connection).of_calls, asked)
+    await _write(connection, words.hold_of_calls, words.of_calls, asked)
 
 
 async def tell_suppressions(connection: AsyncConnection, added: Sequence[Suppression]) -> None:
@@ -68,25 +69,27 @@ async def tell_suppressions(connection: AsyncConnection, added: Sequence[Suppres
     rows = list(
         dict.fromkeys((entry.account, entry.number, milliseconds(entry.created_at)) for entry in added)
     )
-    accounts = {entry.account for entry in added}
-    await _write(connection, accounts, _statements(connection).of_suppressions, {"rows": _text(rows)})
+    words = _statements(connection)
+    asked = {"accounts": _accounts(entry.account for entry in added), "rows": _text(rows)}
+    await _write(connection, words.hold, words.of_suppressions, asked)
 
 
 async def _write(
-    connection: AsyncConnection, accounts: Collection[str], statement: TextClause, values: dict[str, str]
+    connection: AsyncConnection, hold: TextClause | None, statement: TextClause, values: Mapping[str, str]
 ) -> None:
-    asked = {"accounts": _text([[account] for account in accounts])}
-    held = await connection.execute(_statements(connection).hold, asked)
-    await _write_held(connection, held.scalars().all(), statement, values)
+    if hold is not None:
+        await connection.execute(hold, values)
+    accounts = set((await connection.execute(statement, values)).scalars())
+    if not accounts:
+        return
+    raise_heads = _statements(connection).raise_heads
+    if raise_heads is not None:
+        await connection.execute(raise_heads, {"accounts": _accounts(accounts)})
+    tell(connection, accounts)
 
 
-async def _write_held(
-    connection: AsyncConnection, accounts: Sequence[str], statement: TextClause, values: dict[str, str]
-) -> None:
-    if (await connection.execute(statement, values)).rowcount:
-        asked = {"accounts": _text([[account] for account in accounts])}
-        await connection.execute(_statements(connection).raise_heads, asked)
-        tell(connection, accounts)
+def _accounts(names: Iterable[str]) -> str:
+    return _text([[name] for name in set(names)])
 
 
 def _statements(connection: AsyncConnection) -> Statements:

@@ -94,43 +94,53 @@ _OF_SUPPRESSIONS = """
       ON s.account = asked.account AND s.number = asked.number AND s.created_at = asked.created_at
 """
 
+# Numbers follow those of the account's head, which is made by its first event.
 _WRITE = """
 INSERT INTO events (account, seq, id, call, type, at, data)
 SELECT told.account,
-    heads.seq + row_number() OVER (PARTITION BY told.account ORDER BY {}),
+    coalesce(heads.seq, 0) + row_number() OVER (PARTITION BY told.account ORDER BY {order}),
     told.name, told.call, told.type, told.at, told.data
-  FROM told JOIN event_heads heads ON heads.account = told.account
+  FROM told LEFT JOIN event_heads heads ON heads.account = told.account
   WHERE NOT EXISTS (SELECT 1 FROM events WHERE events.id = told.name)
+  RETURNING account{more}
 """
-
 
 # Names that the recorder makes grow; of a call's other events no two have one place.
 _BY_CALL = "told.call, told.place, told.name"
 
-# Taking the heads first orders those who write, and makes what they write visible in that order.
+# PostgreSQL: taking the heads first, in one order, orders those who write, and makes what they write visible
+# in that order. SQLite has one writer at a time.
 _HOLD = """
 INSERT INTO event_heads (account, seq) SELECT DISTINCT account, 0 FROM {} WHERE true ORDER BY account
-ON CONFLICT (account) DO UPDATE SET seq = event_heads.seq RETURNING account
+ON CONFLICT (account) DO UPDATE SET seq = event_heads.seq
 """
 
+# SQLite changes no rows in a WITH.
 _RAISE = """
-UPDATE event_heads
-  SET seq = coalesce((SELECT max(seq) FROM events WHERE events.account = event_heads.account), seq)
-  WHERE account IN (SELECT account FROM asked)
+INSERT INTO event_heads (account, seq)
+  SELECT account, (SELECT max(seq) FROM events WHERE events.account = asked.account) FROM asked WHERE true
+ON CONFLICT (account) DO UPDATE SET seq = excluded.seq
+"""
+_AND_RAISE = """
+UPDATE event_heads SET seq = last.seq
+  FROM (SELECT account, max(seq) AS seq FROM written GROUP BY account) AS last
+  WHERE event_heads.account = last.account
+  RETURNING event_heads.account
 """
 
 
 class Statements(NamedTuple):
-    """`hold...` take the heads of accounts, in one order, and say of which; what follows them writes;
-    `raise_heads` ends it. Parameters: `rows`, `calls` and `accounts`, each a JSON text.
+    """`hold...` take the heads of accounts; what follows writes, and says of which accounts there is news.
+    `raise_heads` ends it. None: nothing is to be done. Parameters: `rows`, `calls` and `accounts`, each a
+    JSON text.
     """
 
-    hold: TextClause
-    hold_of_calls: TextClause
+    hold: TextClause | None
+    hold_of_calls: TextClause | None
     of_calls: TextClause
     of_suppressions: TextClause
     given: TextClause
-    raise_heads: TextClause
+    raise_heads: TextClause | None
 
 
 @cache
@@ -148,17 +158,21 @@ def statements(*, is_sqlite: bool) -> Statements:
     )
     entries = f"asked (account, number, created_at) AS ({words.taken('rows', 'ttn')})"
     of_suppressions = _OF_SUPPRESSIONS.format(suppression=words.made(_SUPPRESSION))
+
+    def write(*tables: str, order: str) -> TextClause:
+        listed = ", ".join(tables)
+        if is_sqlite:
+            return text(f"WITH {listed} {_WRITE.format(order=order, more='')}")
+        written = _WRITE.format(order=order, more=", seq")
+        return text(f"WITH {listed}, written AS ({written}) {_AND_RAISE}")
+
     return Statements(
-        hold=text(f"WITH {accounts} {_HOLD.format('asked')}"),
-        hold_of_calls=text(f"WITH {asked}, {given} {_HOLD.format(whose)}"),
-        of_calls=text(f"WITH {asked}, {given}, told {_COLUMNS} AS ({of_calls}) {_WRITE.format(_BY_CALL)}"),
-        of_suppressions=text(
-            f"WITH {entries}, told {_COLUMNS} AS ({of_suppressions}) {_WRITE.format('told.place')}"
-        ),
-        given=text(
-            f"WITH told {_COLUMNS} AS ({words.taken('rows', 'tttntnt')}) {_WRITE.format('told.place')}"
-        ),
-        raise_heads=text(f"WITH {accounts} {_RAISE}"),
+        hold=None if is_sqlite else text(f"WITH {accounts} {_HOLD.format('asked')}"),
+        hold_of_calls=None if is_sqlite else text(f"WITH {asked}, {given} {_HOLD.format(whose)}"),
+        of_calls=write(asked, given, f"told {_COLUMNS} AS ({of_calls})", order=_BY_CALL),
+        of_suppressions=write(entries, f"told {_COLUMNS} AS ({of_suppressions})", order="told.place"),
+        given=write(f"told {_COLUMNS} AS ({words.taken('rows', 'tttntnt')})", order="told.place"),
+        raise_heads=text(f"WITH {accounts} {_RAISE}") if is_sqlite else None,
     )
 
 

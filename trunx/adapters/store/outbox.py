@@ -11,12 +11,12 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, or_, select, update
+from sqlalchemy import Row, bindparam, cast, func, null, or_, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trunx.adapters.store.database import Database
 from trunx.adapters.store.log import append, read
-from trunx.adapters.store.tables import Moment, deliveries, event_heads, events, now, webhooks
+from trunx.adapters.store.tables import Moment, Name, deliveries, event_heads, events, now, webhooks
 from trunx.adapters.store.webhooks import DELIVERY, bury, events_for, head, read_webhook
 from trunx.domain.call import Event
 from trunx.domain.log import EventType
@@ -49,6 +49,23 @@ _BLOCKED = (
     )
     .exists()
 )
+# Those that have something to do, and in a row without a name when the next one will have.
+_DUE = union_all(
+    select(webhooks.c.id, cast(null(), Moment).label("next_at"))
+    .select_from(webhooks.join(event_heads, event_heads.c.account == webhooks.c.account, isouter=True))
+    .where(
+        webhooks.c.enabled,
+        or_(
+            webhooks.c.owner.is_(None),
+            webhooks.c.owner == bindparam("owner"),
+            webhooks.c.owned_until < bindparam("moment", type_=Moment),
+        ),
+        or_(event_heads.c.seq > webhooks.c.told, webhooks.c.due_at <= bindparam("moment", type_=Moment)),
+    ),
+    select(cast(null(), Name), func.min(webhooks.c.due_at)).where(
+        webhooks.c.enabled, webhooks.c.due_at > bindparam("moment", type_=Moment)
+    ),
+)
 _TRIED = (
     update(deliveries)
     .where(
@@ -76,19 +93,10 @@ class Outbox:
         self._database = database
 
     async def due(self, owner: str) -> Due:
-        moment = now()
-        of_ours = webhooks.join(event_heads, event_heads.c.account == webhooks.c.account, isouter=True)
-        is_free = or_(webhooks.c.owner.is_(None), webhooks.c.owner == owner, webhooks.c.owned_until < moment)
-        has_news = event_heads.c.seq > webhooks.c.told
-        ready = (
-            select(webhooks.c.id)
-            .select_from(of_ours)
-            .where(webhooks.c.enabled, is_free, or_(has_news, webhooks.c.due_at <= moment))
-        )
-        later = select(func.min(webhooks.c.due_at)).where(webhooks.c.enabled, webhooks.c.due_at > moment)
         async with self._database.reading() as connection:
-            found = (await connection.execute(ready)).scalars().all()
-            return Due(found, (await connection.execute(later)).scalar())
+            found = (await connection.execute(_DUE, {"owner": owner, "moment": now()})).all()
+        ready = [row.id for row in found if row.id is not None]
+        return Due(ready, next((row.next_at for row in found if row.id is None), None))
 
     async def turn(
         self,
