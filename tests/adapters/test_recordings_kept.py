@@ -94,6 +94,17 @@ async def test_what_is_written_is_read(rows: RecordingRows, account: str, other:
     assert await rows.of_calls(other, [recording.call]) == {}
 
 
+async def test_a_pause_is_kept_until_it_stops(rows: RecordingRows, account: str) -> None:
+    recording = begun(call(account), "1.1", now())
+    await rows.add(recording)
+    for paused in (True, True, False, True):
+        assert await rows.pause(recording.id, paused=paused)
+        assert (await rows.get(recording.id)).paused is paused
+    assert [one.paused for one, _ in await rows.live()] == [True]
+    await rows.stop(recording.id, now(), KEPT)
+    assert not await rows.pause(recording.id, paused=False)
+
+
 async def test_a_call_is_recorded_once_at_a_time(rows: RecordingRows, account: str) -> None:
     one = call(account)
     first, second = begun(one, "1.1", now() - timedelta(seconds=9)), begun(one, "1.1", now())

@@ -20,6 +20,7 @@ from trunx.domain.call import Call, EndReason, Status, new_call_id, public_call_
 from trunx.domain.errors import ExistsError
 from trunx.engine.actions.frame import Frame
 from trunx.engine.actions.transfer import CallTransfers, TransferAsked
+from trunx.engine.gatekeeper import RefusedError
 from trunx.engine.outbound import SwitchAwayError, SwitchOffError
 from trunx.engine.settling import moment
 
@@ -118,6 +119,38 @@ async def test_two_at_once_on_one_call(exchange: Exchange) -> None:
     await exchange.office.asterisk.has("Originate")
     await exchange.office.outbound.close()
     assert exchange.office.orders() == 1
+
+
+async def test_what_is_played_stops_when_a_transfer_begins(exchange: Exchange) -> None:
+    """What was asked for before the transfer is stopped and told so; what is asked for later, and keys, and
+    what is played in another call, are not. Nor is anything by a transfer that is refused.
+    """
+    rows, call, other = exchange.rows, await exchange.caller(), await exchange.caller()
+
+    async def asked(of: Call, kind: ActionKind, *, late: bool = False) -> Action:
+        at = moment() + timedelta(minutes=late)
+        action = Action(new_call_id(), of.id, of.account, kind, ActionState.STARTED, {}, at)
+        await rows.add(action)
+        return action
+
+    before = [await asked(call, kind) for kind in (ActionKind.PLAY, ActionKind.SPEAK)]
+    others = [
+        await asked(call, ActionKind.DTMF),
+        await asked(call, ActionKind.PLAY, late=True),
+        await asked(other, ActionKind.PLAY),
+    ]
+    with pytest.raises(RefusedError):
+        await exchange.transfers.begin(call.account, call.id, TransferAsked(TO, caller_id="+19495559999"))
+    assert [one.state for one in await rows.of_call(call.account, call.id)].count(ActionState.STARTED) == 4
+    await exchange.begin(call)
+    for action in before:
+        kept = await rows.get(action.id)
+        assert (kept.state, kept.result) == (ActionState.COMPLETED, {"stoppedBy": "transfer"})
+        assert [f"act-{action.id}"] in [
+            block["Channel"] for block in exchange.office.asterisk.named("Hangup")
+        ]
+    for action in others:
+        assert (await rows.get(action.id)).state is ActionState.STARTED
 
 
 async def test_who_is_bridged_is_transferred_though_nobody_said_so(exchange: Exchange) -> None:

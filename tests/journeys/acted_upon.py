@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,11 @@ async def files(**some: bytes) -> AsyncIterator[str]:
     """An address that answers `/<name>.wav` with a file."""
 
     async def answer(request: web.Request) -> web.Response:
-        return web.Response(body=some[request.match_info["name"]])
+        name = request.match_info["name"]
+        tag = {"ETag": f'"{name}"'}
+        if request.headers.get("If-None-Match") == tag["ETag"]:
+            return web.Response(status=304, headers=tag)
+        return web.Response(body=some[name], headers=tag)
 
     application = web.Application()
     application.router.add_get("/{name}.{form}", answer)
@@ -82,6 +87,30 @@ async def over(scene: Scene, call: str, action: str) -> dict[str, Any]:
         return dict(one) if one["ended_at"] else None
 
     return await eventually(so, 15)
+
+
+@asynccontextmanager
+async def endings(scene: Scene) -> AsyncIterator[Callable[[str], Awaitable[dict[str, Any]]]]:
+    """Waits for an action's end, and gives the event that tells it. Nothing is asked for meanwhile: where
+    fifty wait with `over`, their requests are more work than what they wait for.
+    """
+    ends: defaultdict[str, asyncio.Future[dict[str, Any]]]
+    ends = defaultdict(asyncio.get_running_loop().create_future)
+
+    async def follow() -> None:
+        async for event in scene.trunx.told("action.completed", "action.failed"):
+            ends[event["data"]["action"]].set_result(event)
+
+    async def ended(action: str) -> dict[str, Any]:
+        async with asyncio.timeout(30):
+            return await ends[action]
+
+    following = asyncio.create_task(follow())
+    try:
+        yield ended
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 @asynccontextmanager

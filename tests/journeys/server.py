@@ -197,6 +197,14 @@ class Trunx:
         async with self._client.request(method, path, json=body, params=query) as answer:
             return answer.status, await answer.json(content_type=None)
 
+    async def told(self, *types: str) -> AsyncIterator[dict[str, Any]]:
+        """The account's events of these types: all that there are, and then each as it happens."""
+        asked = self._client.get("/api/events", params={"types": ",".join(types), "after": 0})
+        async with asked as answer:
+            async for line in answer.content:
+                if line.startswith(b"data: "):
+                    yield dict(json.loads(line.removeprefix(b"data: ")))
+
     async def command(self, *words: str) -> tuple[int, str]:
         """`trunx` with these words, run beside the server; its exit code and what it printed."""
         process = await asyncio.create_subprocess_exec(

@@ -173,14 +173,14 @@ async def test_a_call_that_was_placed_to_be_recorded(studio: Office) -> None:
     status, problem = await scene.trunx.ask("POST", path(scene, call), {})
     assert (status, problem["code"]) == (409, "already-recording")
     await say(scene, callee, TELEPHONE)
-    await asyncio.sleep(3)
+    await asyncio.sleep(3)  # so long she speaks
     stopped = await stop(scene, call)
     assert stopped["recording_uuid"] == call
     sound, _ = await opened(stopped["url"])
     assert find(core(scene, TELEPHONE), sound[:, 0], 0.7)
     assert find(core(scene, "hello-world"), sound[:, 0], 0.7)  # her first words
     second = await start(scene, call)
-    await asyncio.sleep(1)
+    await asyncio.sleep(1)  # what is recorded: without a sound Asterisk would have no file
     await scene.trunx.ask("DELETE", f"/api/voice/{call}")
     await ready(scene, second)
     row = await has(scene.trunx, call, "completed")
@@ -202,14 +202,43 @@ async def test_it_survives_a_transfer(studio: Office) -> None:
     row = await has(scene.trunx, talk.call, "completed")
     assert row["endReason"] == "transferred"
     assert [(one["id"], one["status"]) for one in row["recordings"]] == [(recording, "recording")]
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(1.5)  # until the person has said her word, which is to be in it too
     await say(scene, talk.telephone, TELEPHONE)
-    await asyncio.sleep(3)
+    await asyncio.sleep(3)  # so long she speaks
     stopped = await stop(scene, talk.call)
     sound, _ = await opened(stopped["url"])
     assert find(core(scene, TELEPHONE), sound[:, 0], 0.7)
     assert find(core(scene, "hello-world"), sound[:, 1], 0.7)
     await scene.world.ami.action("Hangup", Channel=talk.telephone, Cause="16")
+
+
+async def test_a_pause_outlives_our_process(studio: Office) -> None:
+    """1. The recording of a talk is paused, and we are killed. 2. We come back: it is shown as paused, in
+    both places. 3. Resumed, it holds what is said from then on, and not what was said in the pause.
+    """
+    scene, talk = studio.scene, await KINDS["person"](studio)
+    recording = await start(scene, talk.call, format="wav", channels="dual")
+
+    async def shown() -> list[str]:
+        of_call = (await scene.trunx.get(f"/api/voice/{talk.call}"))["recordings"]
+        return [one["status"] for one in (*of_call, await scene.trunx.get(f"/api/recordings/{recording}"))]
+
+    assert (await scene.trunx.ask("POST", path(scene, talk.call, "/pause")))[0] == 200
+    assert await shown() == ["paused"] * 2
+    await talk.cue()
+    await scene.trunx.kill()
+    await scene.trunx.start()
+    assert await shown() == ["paused"] * 2
+    answer = await scene.trunx.ask("POST", path(scene, talk.call, "/resume"))
+    assert answer == (200, {"recording_uuid": recording, "status": "recording"})
+    assert await shown() == ["recording"] * 2
+    await say(scene, talk.telephone, TELEPHONE)
+    await asyncio.sleep(3)  # so long she speaks
+    sound, _ = await opened((await stop(scene, talk.call))["url"])
+    assert find(core(scene, TELEPHONE), sound[:, 0], 0.7)
+    assert talk.other is not None
+    assert not find(talk.other, sound[:, 1], 0.5)
+    assert await shown() == ["ready"] * 2
 
 
 async def test_our_process_is_killed_between_stop_and_fetch(studio: Office) -> None:
@@ -219,7 +248,7 @@ async def test_our_process_is_killed_between_stop_and_fetch(studio: Office) -> N
     scene = studio.scene
     trunx, first, second = scene.trunx, await held(studio), await held(studio)
     recordings = [await start(scene, talk.call, format="wav") for talk in (first, second)]
-    await asyncio.sleep(3)
+    await asyncio.sleep(3)  # what is recorded, as is asked for below
     stopping = asyncio.create_task(trunx.ask("DELETE", path(scene, first.call)))
     await trunx.says("a recording has ended", recording=recordings[0])
     await trunx.kill()
@@ -241,7 +270,7 @@ async def test_asterisk_dies_while_it_records(studio: Office) -> None:
     """What it had written by then is kept, or it is said that there is nothing."""
     scene, talk = studio.scene, await held(studio)
     recording = await start(scene, talk.call, format="wav")
-    await asyncio.sleep(5)
+    await asyncio.sleep(5)  # what is recorded; Asterisk has written out all but the last seconds of it
     await scene.pbx.kill()
     await scene.pbx.start()
 

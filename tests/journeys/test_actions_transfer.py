@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from tests.journeys.acted_upon import files
 from tests.journeys.listening import shipped
 from tests.journeys.scene import Scene
 from tests.journeys.transfers import (
@@ -21,6 +22,7 @@ from tests.journeys.transfers import (
     transfer,
     words,
 )
+from tests.peers.hearing import find
 
 
 async def test_a_caller_is_taken_out_of_a_menu_and_talks(exchange: Scene) -> None:
@@ -61,6 +63,52 @@ async def test_a_caller_is_taken_out_of_a_menu_and_talks(exchange: Scene) -> Non
         heard = await inside.call.wait_ended()
     assert heard.ended_by == "far"
     assert (await ended(exchange, name))["endReason"] == "hangup-callee"
+
+
+async def test_a_transfer_stops_what_is_played(exchange: Scene) -> None:
+    """1. A caller in a menu hears a file go round and round. 2. A transfer is asked for, attended: the file
+    stops, which its action says, and she is in her menu. 3. While the person waits, she hears the file again.
+    4. Confirmed, it stops too, and she hears nothing but the person.
+    """
+    scene = exchange
+    music, hello = words(scene, "vm-goodbye"), words(scene, "hello-world")
+    async with files(music=scene.shelf.wav("vm-goodbye")) as url:
+        forever = {"url": f"{url}/music.wav", "loop": 0}
+
+        async def play() -> str:
+            status, answer = await scene.trunx.ask("POST", path(scene, inside.id, "play"), forever)
+            assert status == 201, answer
+            return str(answer["play_uuid"])
+
+        with scene.world.ami.watch("UserEvent", UserEvent="Reached") as watch:
+            inside = await in_menu(scene)
+            first = await play()
+            for _ in range(2):
+                await inside.call.hears(music)
+            name = await transfer(scene, inside.id, person("65"), mode="attended")
+            stopped = await action(scene, inside.id, first, "completed")
+            assert stopped["result"] == {"stoppedBy": "transfer"}
+            await inside.call.hears(scene.shelf.audio["menu"], within=4)
+            reached = await watch.next()
+        second = await play()
+        await inside.call.hears(music)
+        status, confirmed = await scene.trunx.ask("POST", path(scene, inside.id, "transfer/confirm"))
+        assert (status, confirmed["transfer_uuid"]) == (200, name)
+        await action(scene, inside.id, name, "completed")
+        stopped = await action(scene, inside.id, second, "completed")
+        assert stopped["result"] == {"stoppedBy": "transfer"}
+        await says(scene, reached, "hello-world")
+        began = await inside.call.hears(hello, within=4)
+        await inside.call.hangup()
+        heard = (await inside.call.wait_ended()).audio
+    assert not [place for place in find(music, heard, 0.7) if place.at > began]
+    listed = (await scene.trunx.get(path(scene, inside.id, "actions")))["actions"]
+    assert [(one["kind"], one["status"]) for one in listed] == [
+        ("play", "completed"),
+        ("transfer", "completed"),
+        ("play", "completed"),
+    ]
+    assert (await ended(scene, name))["endReason"] == "hangup-caller"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`.../record`: what Asterisk is told, what is answered, and whom it is refused."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -40,6 +41,13 @@ async def started(client: Client, one: Call, **fields: Any) -> str:
     got = await client.post(place(client, one), fields)
     assert got.status == 201, got.body
     return str(got.body["recording_uuid"])
+
+
+async def statuses(client: Client, one: Call) -> list[str]:
+    """How the call and the list show its only recording."""
+    (named,) = (await client.get(f"/api/voice/{one.id}")).body["recordings"]
+    (listed,) = (await client.get(f"/api/recordings?call={one.id}")).body["recordings"]
+    return [named["status"], listed["status"]]
 
 
 async def finish(house: House, recording_id: str, account: str) -> None:
@@ -206,6 +214,36 @@ async def test_what_asterisk_does_not_answer(house: House, ada: Client) -> None:
     (named,) = (await ada.get(f"/api/voice/{one.id}")).body["recordings"]
     assert named["status"] == "recording"
     assert (await ada.delete(place(ada, one))).status == 200
+
+
+async def test_a_pause_is_shown_only_while_it_is_sure(house: House, ada: Client) -> None:
+    """Who reads `paused` may say a secret aloud: where Asterisk has not answered it is not."""
+    one = await answered(house, ada)
+    await started(ada, one)
+
+    async def unheard(more: str) -> None:
+        house.asterisk.silent.add("MixMonitorMute")
+        try:
+            got = await ada.post(place(ada, one, more), None)
+        finally:
+            house.asterisk.silent.discard("MixMonitorMute")
+        assert (got.status, got.code) == (503, "ami-unavailable")
+
+    await unheard("/pause")
+    assert await statuses(ada, one) == ["recording"] * 2
+    assert (await ada.post(place(ada, one, "/pause"), None)).status == 200
+    assert await statuses(ada, one) == ["paused"] * 2
+    await unheard("/resume")
+    assert await statuses(ada, one) == ["recording"] * 2
+    # Whatever Asterisk does, it is told by the order that came last.
+    both = await asyncio.gather(
+        *(ada.post(place(ada, one, more), None) for more in ("/resume", "/pause") * 4)
+    )
+    assert {got.status for got in both} == {200}
+    state = told(house, "MixMonitorMute")[-1]["State"]
+    assert await statuses(ada, one) == [{"1": "paused", "0": "recording"}[state]] * 2
+    await ada.delete(place(ada, one))
+    assert await statuses(ada, one) == ["processing"] * 2
 
 
 @pytest.mark.parametrize(

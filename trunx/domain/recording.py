@@ -56,6 +56,7 @@ class Recording:
         channels: `mono`: both sides mixed; `dual`: the left one is what the channel's own telephone said,
             the right one what it heard.
         max_seconds: longer it does not get, whatever Asterisk writes.
+        paused: while it is recorded: Asterisk writes silence now, and that is sure.
         ms: how long it plays.
         bytes: the size of its file.
         expires_at: when it is deleted by itself; known when it has stopped.
@@ -81,6 +82,7 @@ class Recording:
     problem: str | None = None
     server: str | None = None
     tries: int = 0
+    paused: bool = False
 
     @property
     def files(self) -> tuple[str, ...]:

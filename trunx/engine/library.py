@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -73,8 +74,8 @@ class Library:
         self.incoming = incoming
         self._tasks: set[asyncio.Task[Any]] = set()
         self._spoken: dict[str, asyncio.Task[_Made]] = {}
-        # Held while files of a sound go, and while one is noted as being there.
-        self._shelf = asyncio.Lock()
+        # Of each sound: held while its files go, and while it is noted as being there.
+        self._shelves: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def __aenter__(self) -> Self:
         return self
@@ -125,7 +126,7 @@ class Library:
 
     async def still_has(self, sound: Sound) -> bool:
         """Whether a sound is there; it then stays as long as a new one does."""
-        async with self._shelf:
+        async with self._shelf(sound.name):
             if not await self._is_there(sound):
                 return False
             await self._audios.keep(sound)
@@ -149,7 +150,7 @@ class Library:
     async def sweep(self) -> None:
         """Removes the files of sounds that nobody needs any more."""
         for sound in await self._audios.unused(_SWEEP_SOUNDS):
-            async with self._shelf:
+            async with self._shelf(sound):
                 if await self._audios.drop(sound):
                     await self._staging.remove(sound)
                     log.info("an unused sound is removed", sound=sound)
@@ -227,11 +228,14 @@ class Library:
     async def _mastered(self, file: Path, key: str | None = None) -> Sound:
         while True:
             sound = await self._studio.master(file)
-            async with self._shelf:
+            async with self._shelf(sound.name):
                 # The same content may have been swept off the shelf since: then it is made again.
                 if await self._is_there(sound):
                     await self._audios.keep(sound, key)
                     return sound
+
+    def _shelf(self, sound: str) -> asyncio.Lock:
+        return self._shelves.get(sound) or self._shelves.setdefault(sound, asyncio.Lock())
 
     async def _is_there(self, sound: Sound) -> bool:
         try:

@@ -32,6 +32,9 @@ class RecordingRows(Protocol):
     async def live(self) -> Sequence[tuple[Recording, datetime | None]]:
         """All that Asterisk writes, as far as we know; and when their calls ended, if they have."""
 
+    async def pause(self, recording_id: str, *, paused: bool) -> bool:
+        """Silence is recorded now, or the call again. False: it had stopped."""
+
     async def stop(self, recording_id: str, at: datetime, kept: timedelta) -> Recording | None:
         """It has stopped, and is to be fetched now; None: it had stopped before."""
 

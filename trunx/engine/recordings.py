@@ -63,6 +63,10 @@ class Recordings:
         """Asterisk did not take the order to record; `problem` is a sentence for the account."""
         await self._rows.fail(recording.id, problem, datetime.now(UTC), self._life)
 
+    async def paused(self, recording: Recording, *, paused: bool) -> bool:
+        """Asterisk writes silence now, or the call again. False: it has stopped."""
+        return await self._rows.pause(recording.id, paused=paused)
+
     async def stopped(self, recording: Recording) -> Recording | None:
         """Asterisk records no more; as it is then. None: somebody else has said so before.
 

@@ -22,7 +22,7 @@ RECORDING_FAILED = Kind(409, "recording-failed", "There is nothing to listen to"
 RECORDING_ELSEWHERE = Kind(503, "recording-elsewhere", "The recording's file is not on this server")
 LINK_INVALID = Kind(403, "link-invalid", "The link does not open this")
 
-RecordingStatus = Literal["recording", "processing", "ready", "failed"]
+RecordingStatus = Literal["recording", "paused", "processing", "ready", "failed"]
 
 _STATUS: dict[RecordingState, RecordingStatus] = {
     RecordingState.RECORDING: "recording",
@@ -72,7 +72,9 @@ class RecordingAnswer(AnswerBody):
 
     id: str
     call: str = Field(description="The call's `id`.")
-    status: RecordingStatus = Field(description="`processing`: it has ended, and its file is on its way.")
+    status: RecordingStatus = Field(
+        description="`paused`: silence is being recorded. `processing`: it has ended, its file is on its way."
+    )
     format: Literal["mp3", "wav"]
     channels: Literal["mono", "dual"] = Field(
         description="`mono`: both sides together. `dual`: what was said by the one who is recorded is left, "
@@ -154,10 +156,11 @@ async def delete_recording(asked: Asked, path: RecordingPath) -> Reply:
 async def recording_answer(asked: Asked, recording: Recording) -> RecordingAnswer:
     """A recording as the API answers it."""
     is_ready = recording.state is RecordingState.READY
+    is_paused = recording.paused and recording.state is RecordingState.RECORDING
     return RecordingAnswer(
         id=recording.id,
         call=recording.call,
-        status=_STATUS[recording.state],
+        status="paused" if is_paused else _STATUS[recording.state],
         format=recording.format,
         channels=recording.channels,
         trim_silence=recording.trim_silence,

@@ -6,15 +6,18 @@ is not there.
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
-from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy import Row, Select, bindparam, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trunx.adapters.store.action_tables import actions
 from trunx.adapters.store.database import Database
 from trunx.adapters.store.log import append
 from trunx.adapters.store.tables import calls, now
+from trunx.adapters.store.together import Together
 from trunx.domain.action import Action, ActionKind, ActionState, NotInProgressError
 from trunx.domain.call import Call, EndReason, Event, Status
 from trunx.domain.errors import ExistsError, NotFoundError
@@ -22,6 +25,7 @@ from trunx.domain.log import EventType
 
 _CALL = [column for column in calls.columns if column.name in Call._fields]
 _IS_STARTED = actions.c.state == ActionState.STARTED.value
+_ENDED = update(actions).where(actions.c.id == bindparam("of"))
 _TOLD = {
     ActionState.STARTED: EventType.ACTION_STARTED,
     ActionState.COMPLETED: EventType.ACTION_COMPLETED,
@@ -30,49 +34,30 @@ _TOLD = {
 _MOST_OVERDUE = 200
 
 
+class _End(NamedTuple):
+    """How an action has ended."""
+
+    id: str
+    state: ActionState
+    result: Mapping[str, Any]
+    problem: str | None
+
+
 class Actions:
     """Fulfils the port `ActionRows`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._adding = Together(database, _add)
+        self._ending = Together(database, _end)
 
     async def add(self, action: Action, *, alone: bool = False) -> Call:
-        # Held until the commit: who ends the call meanwhile tells that after this.
-        query = select(*_CALL).where(calls.c.id == action.call, calls.c.account == action.account)
-        async with self._database.writing() as connection:
-            row = (await connection.execute(query.with_for_update())).first()
-            if row is None:
-                raise NotFoundError(action.call)
-            call = _call(row)
-            if call.status is not Status.ANSWERED:
-                raise NotInProgressError(call)
-            if alone:
-                same = select(actions.c.id).where(actions.c.call == action.call, _IS_STARTED)
-                same = same.where(actions.c.kind == action.kind.value)
-                if (await connection.execute(same)).first() is not None:
-                    raise ExistsError(action.call)
-            fields = {column.name: getattr(action, column.name) for column in actions.columns}
-            written = {name: _json(fields[name]) for name in ("asked", "result")}
-            await connection.execute(insert(actions).values(fields | written))
-            await append(connection, [_event(action)])
-        return call
+        return await self._adding((action, alone))
 
     async def end(
         self, action_id: str, state: ActionState, *, result: Mapping[str, Any], problem: str | None = None
     ) -> Action | None:
-        query = select(actions).where(actions.c.id == action_id).with_for_update()
-        values = {"state": state.value, "result": _json(result), "problem": problem, "ended_at": now()}
-        async with self._database.writing() as connection:
-            row = (await connection.execute(query)).first()
-            if row is None:
-                raise NotFoundError(action_id)
-            change = update(actions).where(actions.c.id == action_id, _IS_STARTED).values(values)
-            ended = (await connection.execute(change.returning(*actions.columns))).first()
-            if ended is None:
-                return None
-            action = _action(ended)
-            await append(connection, [_event(action)])
-        return action
+        return await self._ending(_End(action_id, state, result, problem))
 
     async def get(self, action_id: str) -> Action:
         async with self._database.reading() as connection:
@@ -113,6 +98,58 @@ class Actions:
             return [_action(row) for row in found]
 
 
+async def _add(
+    connection: AsyncConnection, asked: Sequence[tuple[Action, bool]]
+) -> Sequence[Call | Exception]:
+    # Held until the commit, in one order: who ends a call meanwhile tells that after this.
+    query = select(*_CALL).where(calls.c.id.in_({action.call for action, _ in asked}))
+    found = await connection.execute(query.order_by(calls.c.id).with_for_update())
+    kept = {row.id: _call(row) for row in found}
+    started: set[tuple[str, str]] = set()
+    if lonely := {action.call for action, alone in asked if alone}:
+        same = select(actions.c.call, actions.c.kind).where(actions.c.call.in_(lonely), _IS_STARTED)
+        started = {(row.call, row.kind) for row in await connection.execute(same)}
+    results: list[Call | Exception] = []
+    added: list[Action] = []
+    for action, alone in asked:
+        call = kept.get(action.call)
+        if call is None or call.account != action.account:
+            results.append(NotFoundError(action.call))
+        elif call.status is not Status.ANSWERED:
+            results.append(NotInProgressError(call))
+        elif alone and (action.call, action.kind.value) in started:
+            results.append(ExistsError(action.call))
+        else:
+            results.append(call)
+            added.append(action)
+            started.add((action.call, action.kind.value))
+    if added:
+        await connection.execute(insert(actions), [_values(action) for action in added])
+        await append(connection, [_event(action) for action in added])
+    return results
+
+
+async def _end(connection: AsyncConnection, asked: Sequence[_End]) -> Sequence[Action | Exception | None]:
+    query = select(actions).where(actions.c.id.in_({end.id for end in asked}))
+    found = await connection.execute(query.order_by(actions.c.id).with_for_update())
+    kept = {row.id: _action(row) for row in found}
+    results: list[Action | Exception | None] = []
+    ended: list[Action] = []
+    for name, state, result, problem in asked:
+        if name not in kept:
+            results.append(NotFoundError(name))
+        elif kept[name].state is not ActionState.STARTED:
+            results.append(None)
+        else:
+            kept[name] = replace(kept[name], state=state, result=result, problem=problem, ended_at=now())
+            results.append(kept[name])
+            ended.append(kept[name])
+    if ended:
+        await connection.execute(_ENDED, [{"of": action.id} | _values(action) for action in ended])
+        await append(connection, [_event(action) for action in ended])
+    return results
+
+
 def _in_order(query: Select[Any]) -> Select[Any]:
     return query.order_by(actions.c.created_at, actions.c.id)
 
@@ -128,6 +165,11 @@ def _event(action: Action) -> Event:
     type_ = _TOLD[action.state]
     name = f"{action.call}:action:{action.id}:{action.state.value}"
     return Event(action.account, action.call, type_, action.ended_at or action.created_at, data, name)
+
+
+def _values(action: Action) -> dict[str, Any]:
+    fields = {column.name: getattr(action, column.name) for column in actions.columns}
+    return fields | {"asked": _json(action.asked), "result": _json(action.result)}
 
 
 def _json(value: Mapping[str, Any] | None) -> str | None:

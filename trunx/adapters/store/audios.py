@@ -19,6 +19,7 @@ from trunx.adapters.store.meaning import IS_PLAYABLE, NAMED_BY, meant
 from trunx.adapters.store.paging import page_of, rows
 from trunx.adapters.store.revisions import next_revision
 from trunx.adapters.store.tables import LIVE, Name, audios, calls, dids, ivr_audio, ivrs, now, sounds, spoken
+from trunx.adapters.store.together import Together
 from trunx.domain.audio import Audio, AudioStatus, Failure, Sound, SoundWarning, Source, Use
 from trunx.domain.call import Event
 from trunx.domain.errors import NotFoundError
@@ -47,6 +48,7 @@ class Audios:
     def __init__(self, database: Database, *, server: str) -> None:
         self._database = database
         self._server = server
+        self._keeping = Together(database, self._keep)
 
     async def add(self, audio: Audio) -> None:
         identity = {
@@ -58,7 +60,7 @@ class Audios:
         async with self._database.writing() as connection:
             revision = await next_revision(connection)
             if audio.sound is not None:
-                await self._note(connection, audio.sound, unused_since=None)
+                await self._note(connection, [audio.sound], unused_since=None)
             await connection.execute(audios.insert().values(_values(audio) | identity))
             await _renewed(connection, audio, revision)
 
@@ -67,7 +69,7 @@ class Audios:
         async with self._database.writing() as connection:
             revision = await next_revision(connection)
             if audio.sound is not None:
-                await self._note(connection, audio.sound, unused_since=None)
+                await self._note(connection, [audio.sound], unused_since=None)
             if (await connection.execute(settled.values(_values(audio)))).rowcount == 0:
                 raise NotFoundError("audio")
             renewed = await _renewed(connection, audio, revision)
@@ -143,15 +145,7 @@ class Audios:
         return None if row is None else _sound(row.name, row.ms, row.warnings)
 
     async def keep(self, sound: Sound, key: str | None = None) -> None:
-        async with self._database.writing() as connection:
-            # Whoever tells us again is about to use it: it must not be dropped before that.
-            await self._note(connection, sound, unused_since=now())
-            if key is not None:
-                row = self._database.insert(spoken).values(key=key, sound=sound.name, created_at=now())
-                newest = row.on_conflict_do_update(
-                    index_elements=[spoken.c.key], set_={"sound": row.excluded.sound}
-                )
-                await connection.execute(newest)
+        await self._keeping((sound, key))
 
     async def unused(self, limit: int) -> Sequence[str]:
         async with self._database.reading() as connection:
@@ -165,23 +159,42 @@ class Audios:
             dropped = await connection.execute(delete(sounds).where(sounds.c.name == sound, droppable))
         return dropped.rowcount > 0
 
+    async def _keep(
+        self, connection: AsyncConnection, kept: Sequence[tuple[Sound, str | None]]
+    ) -> Sequence[None]:
+        # Whoever tells us again is about to use it: it must not be dropped before that.
+        await self._note(connection, [sound for sound, _ in kept], unused_since=now())
+        newest = {key: sound.name for sound, key in kept if key is not None}
+        if newest:
+            row = self._database.insert(spoken)
+            said = row.on_conflict_do_update(
+                index_elements=[spoken.c.key], set_={"sound": row.excluded.sound}
+            )
+            rows = [{"key": key, "sound": newest[key], "created_at": now()} for key in sorted(newest)]
+            await connection.execute(said, rows)
+        return [None] * len(kept)
+
     async def _note(
-        self, connection: AsyncConnection, sound: Sound, *, unused_since: datetime | None
+        self, connection: AsyncConnection, some: Collection[Sound], *, unused_since: datetime | None
     ) -> None:
-        """Writes that the sound exists; one that is in use stays so."""
-        row = self._database.insert(sounds).values(
-            name=sound.name,
-            ms=sound.ms,
-            warnings=dumps([[warning.code, warning.message] for warning in sound.warnings]),
-            created_at=now(),
-            unused_since=unused_since,
-        )
-        noted = row.on_conflict_do_update(
+        """Writes that the sounds exist; one that is in use stays so."""
+        noted = self._database.insert(sounds).on_conflict_do_update(
             index_elements=[sounds.c.name],
             set_={"unused_since": unused_since},
             where=sounds.c.unused_since.is_not(None),
         )
-        await connection.execute(noted)
+        rows = [
+            {
+                "name": sound.name,
+                "ms": sound.ms,
+                "warnings": dumps([[warning.code, warning.message] for warning in sound.warnings]),
+                "created_at": now(),
+                "unused_since": unused_since,
+            }
+            # In one order, so that two processes do not wait for each other.
+            for sound in sorted(some, key=lambda sound: sound.name)
+        ]
+        await connection.execute(noted, rows)
 
 
 def _uses() -> Select[Any]:

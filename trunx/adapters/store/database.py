@@ -33,6 +33,8 @@ DEADLINE = 5.0  # seconds for one transaction, waiting for a connection included
 _ENGINE_PATIENCE = 4.0
 _MIGRATION_DEADLINE = 60.0
 _STATE_DEADLINE = 1.5
+# Fewer than there are connections: who writes, and has others wait for that, finds one however many read.
+_READERS = {"sqlite": 5, "postgresql": 8}
 _MIGRATION_LOCK = 0x7472756E78  # "trunx", our key among the server's advisory locks
 
 # SQLSTATE classes (PostgreSQL's manual, appendix A): feature not supported, cardinality violation, data
@@ -56,6 +58,7 @@ class Database:
         self._is_sqlite = engine.dialect.name == "sqlite"
         # SQLite has one writer at a time: ours queue here, in turn, and not in its polling of the lock.
         self._turn = asyncio.Lock()
+        self._reader = asyncio.Semaphore(_READERS[engine.dialect.name])
         self._migration = asyncio.Lock()
         self._migrated = False
         self._reachable = True
@@ -86,7 +89,7 @@ class Database:
         with self._failures():
             async with asyncio.timeout(deadline):
                 await self._ready()
-                async with self.engine.begin() as connection:
+                async with self._reader, self.engine.begin() as connection:
                     yield connection
 
     @asynccontextmanager

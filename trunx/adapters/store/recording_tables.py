@@ -5,7 +5,19 @@ A recording refers to no call: it is kept whatever became of that. `next_at` is 
 next; who takes it on moves that to a moment at which he will be done, or dead.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    false,
+    text,
+)
 
 from trunx.adapters.store.tables import Moment, Name, metadata
 
@@ -24,6 +36,7 @@ recordings = Table(
     Column("trim_silence", Boolean, nullable=False),
     Column("max_seconds", Integer, nullable=False),
     Column("state", Text, nullable=False),
+    Column("paused", Boolean, nullable=False, server_default=false()),
     Column("started_at", Moment, nullable=False),
     Column("stopped_at", Moment),
     Column("expires_at", Moment),

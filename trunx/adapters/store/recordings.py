@@ -91,6 +91,12 @@ class Recordings:
         async with self._database.reading() as connection:
             return [(_read(row), row.ended_at) for row in await connection.execute(query)]
 
+    async def pause(self, recording_id: str, *, paused: bool) -> bool:
+        live = recordings.c.state == RecordingState.RECORDING.value
+        async with self._database.writing() as connection:
+            changed = await connection.execute(_one(recording_id).where(live).values(paused=paused))
+        return changed.rowcount > 0
+
     async def stop(self, recording_id: str, at: datetime, kept: timedelta) -> Recording | None:
         live = select(*_SHOWN).where(
             recordings.c.id == recording_id, recordings.c.state == RecordingState.RECORDING.value

@@ -8,6 +8,7 @@ and has its id; the recording stands before it, and after it.
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -26,7 +27,7 @@ from trunx.engine.settling import moment
 _SETTLED = frozenset({RecordingState.READY, RecordingState.FAILED})
 FILE_SECONDS = 5.0
 """How long who stops a recording waits for its file."""
-_LOOK = 0.05
+_LOOK, _SLOWER = 0.05, 1.5  # seconds until the first look for it, and how much longer each further one waits
 
 log = structlog.get_logger(__name__)
 
@@ -85,6 +86,7 @@ class Record:
         self._dials = dials
         self._desk = desk
         self._file_seconds = file_seconds
+        self._mutes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def start(self, account: str, call_id: str, asked: RecordAsked) -> Recording:
         """Records a call that is in progress, from now on.
@@ -145,24 +147,34 @@ class Record:
             raise SwitchAwayError from None
         await self._ended(recording, ActionState.COMPLETED, stopped_by="request")
         await self._recordings.stopped(recording)
+        pause = _LOOK
         with suppress(TimeoutError):
             async with asyncio.timeout(self._file_seconds):
                 # Whichever process fetches it, its row says when it is there.
-                while (recording := await self._row(recording)).state not in _SETTLED:  # noqa: ASYNC110
-                    await asyncio.sleep(_LOOK)
+                while (recording := await self._row(recording)).state not in _SETTLED:
+                    await asyncio.sleep(pause)
+                    pause *= _SLOWER
         return recording
 
     async def mute(self, account: str, call_id: str, *, muted: bool) -> Recording:
         """Has silence recorded until it is unmuted. Raises `NotRecordedError`."""
-        recording = await self._recorded(account, call_id)
-        desk = await self._reachable()
-        try:
-            await desk.mute_recording(recording.channel, muted=muted)
-        except AmiRefusedError:
-            raise NotRecordedError from None  # the channel has ended, and the recording with it
-        except UnavailableError:
-            raise SwitchAwayError from None
-        return recording
+        turn = self._mutes.get(call_id) or self._mutes.setdefault(call_id, asyncio.Lock())
+        async with turn:
+            recording = await self._recorded(account, call_id)
+            desk = await self._reachable()
+            # Whoever reads `paused` may say a secret aloud: it is written after the order, and taken back
+            # before the other one.
+            if not muted:
+                await self._paused(recording, paused=False)
+            try:
+                await desk.mute_recording(recording.channel, muted=muted)
+            except AmiRefusedError:
+                raise NotRecordedError from None  # the channel has ended, and the recording with it
+            except UnavailableError:
+                raise SwitchAwayError from None
+            if muted:
+                await self._paused(recording, paused=True)
+        return replace(recording, paused=muted)
 
     # --- for the keeper
 
@@ -188,6 +200,10 @@ class Record:
         if live is None:
             raise NotRecordedError
         return live
+
+    async def _paused(self, recording: Recording, *, paused: bool) -> None:
+        if not await self._recordings.paused(recording, paused=paused):
+            raise NotRecordedError
 
     async def _row(self, recording: Recording) -> Recording:
         try:

@@ -6,6 +6,7 @@ by a companion (a Local channel that spies on them), and they talk on.
 """
 
 import asyncio
+from datetime import datetime
 
 import structlog
 
@@ -66,7 +67,7 @@ class Sounding:
         asked = {"text": text, "voice": voice, "language": language, "engine": engine, "leg": leg.value}
         return await self._frame.begin(account, call_id, ActionKind.SPEAK, asked, self._speak)
 
-    async def stop(self, account: str, call_id: str, *kinds: ActionKind, by: str = "request") -> Action:
+    async def stop(self, account: str, call_id: str, *kinds: ActionKind) -> Action:
         """Stops what is played (`kinds`; any when none is named), and returns that.
 
         Raises:
@@ -75,13 +76,8 @@ class Sounding:
             SwitchOffError: nobody can act.
             UnavailableError: it may go on.
         """
-        desk = self._frame.desk
         call = await self._calls.get(account, call_id)
-        stopped = None
-        for action in await self._frame.rows.started(call_id, *(kinds or _SOUNDING)):
-            if await self._frame.complete(action.id, stoppedBy=by):
-                stopped = action
-                await self._silence(desk, channel_of(call), action)
+        stopped = await silence(self._frame, call, *kinds, by="request")
         if stopped is None:
             raise NotPlayingError(call_id)
         return stopped
@@ -142,20 +138,41 @@ class Sounding:
         )
         await desk.originate(order)
 
-    async def _silence(self, desk: Desk, own: str, action: Action) -> None:
-        """Has what is played of an ended action stop."""
-        if await desk.hangup(_companion(action.id)):
-            return
-        try:
-            wanted = Wanted.of(await desk.get_variable(own, VARIABLE_ACTION))
-            if wanted is not None and wanted.id == action.id:
-                await desk.set_variable(own, VARIABLE_ACTION, "")
-            async with asyncio.timeout(_STOPPED_WITHIN):
-                while await desk.get_variable(own, VARIABLE_TAKEN) == action.id:
-                    await desk.interrupt(own)
-                    await asyncio.sleep(_LOOK)
-        except (AmiRefusedError, TimeoutError):
-            return  # the call is over, or its session left it in the middle
+
+async def silence(
+    frame: Frame, call: Call, *kinds: ActionKind, by: str, before: datetime | None = None
+) -> Action | None:
+    """Stops what is played in a call (`kinds`; any when none is named), if it was asked for `before` that;
+    the last of it. `by` is told as `stoppedBy`.
+
+    Raises:
+        SwitchOffError: nobody can act.
+        UnavailableError: it may go on.
+    """
+    desk, stopped = frame.desk, None
+    for action in await frame.rows.started(call.id, *(kinds or _SOUNDING)):
+        if before is not None and action.created_at >= before:
+            continue
+        if await frame.complete(action.id, stoppedBy=by):
+            stopped = action
+            await _interrupt(desk, channel_of(call), action)
+    return stopped
+
+
+async def _interrupt(desk: Desk, own: str, action: Action) -> None:
+    """Has what is played of an ended action stop."""
+    if await desk.hangup(_companion(action.id)):
+        return
+    try:
+        wanted = Wanted.of(await desk.get_variable(own, VARIABLE_ACTION))
+        if wanted is not None and wanted.id == action.id:
+            await desk.set_variable(own, VARIABLE_ACTION, "")
+        async with asyncio.timeout(_STOPPED_WITHIN):
+            while await desk.get_variable(own, VARIABLE_TAKEN) == action.id:
+                await desk.interrupt(own)
+                await asyncio.sleep(_LOOK)
+    except (AmiRefusedError, TimeoutError):
+        return  # the call is over, or its session left it in the middle
 
 
 def _companion(action_id: str) -> str:

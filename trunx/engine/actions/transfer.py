@@ -27,6 +27,7 @@ from trunx.domain.errors import NotFoundError, UnavailableError
 from trunx.domain.log import rfc3339
 from trunx.domain.progress import Answered, Ended
 from trunx.engine.actions.frame import Frame, channel_of
+from trunx.engine.actions.sound import silence
 from trunx.engine.gatekeeper import RefusedError
 from trunx.engine.held import end_call, left
 from trunx.engine.inbound import VARIABLE_TRANSFERRED
@@ -90,7 +91,8 @@ class CallTransfers:
     # --- for those who ask
 
     async def begin(self, account: str, call_id: str, asked: TransferAsked) -> Action:
-        """Has `asked.to` called; who is transferred hears nothing of it before the answer.
+        """Has `asked.to` called; who is transferred hears nothing of it before the answer, but that what is
+        played to her stops.
 
         Raises:
             NotFoundError: the account has no such call.
@@ -127,6 +129,7 @@ class CallTransfers:
             raise
         log.info("a transfer begins", call=call_id, transfer=name, to=asked.to, mode=asked.mode)
         self._stirred.set()
+        await self._silence(call, before=action.created_at)
         return action
 
     async def confirm(self, account: str, call_id: str) -> Action:
@@ -217,6 +220,7 @@ class CallTransfers:
         self._tell_answered(action, placed)
         if action.asked["mode"] == "attended":
             await self._confirmed(channel)
+        await self._silence(original)  # what was begun while it rang, and would be heard in the new talk
         desk, caller = self._frame.desk, await self._caller(original)
         try:
             place = await desk.get_variable(caller, "CHANNEL(name)")
@@ -240,6 +244,14 @@ class CallTransfers:
         except (AmiRefusedError, UnavailableError):
             return EndReason.HANGUP_CALLER
         return EndReason.TRANSFERRED if by not in {"", placed.id} else EndReason.HANGUP_CALLER
+
+    async def _silence(self, call: Call, *, before: datetime | None = None) -> None:
+        try:
+            await silence(self._frame, call, by="transfer", before=before)
+        except UnavailableError as error:
+            log.warning(
+                "what is played goes on, though the call is transferred", call=call.id, error=str(error)
+            )
 
     async def _confirmed(self, channel: Channel) -> None:
         """Stays until somebody has confirmed; whoever does tells the channel."""
