@@ -1,10 +1,11 @@
 """Actions on both databases: when one may begin, how it ends once, and what is told."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from trunx.adapters.store.actions import Actions
 from trunx.adapters.store.database import Database
@@ -12,7 +13,7 @@ from trunx.adapters.store.recorder import Recorder
 from trunx.adapters.store.tables import events, now
 from trunx.domain.action import Action, ActionKind, ActionState, NotInProgressError
 from trunx.domain.call import Call, EndReason, Status, new_call_id, public_call_id
-from trunx.domain.errors import NotFoundError
+from trunx.domain.errors import ExistsError, NotFoundError
 from trunx.engine.action_ports import ActionRows
 
 
@@ -133,3 +134,42 @@ async def test_what_is_started_is_found_by_kind_in_order_and_overdue_with_the_ca
     assert failed is not None
     assert failed.problem == "call-ended"
     assert await rows.overdue() == []
+
+
+async def test_many_at_once_are_few_transactions_and_each_has_its_own_answer(
+    rows: ActionRows, database: Database, account: str
+) -> None:
+    """1. Fifty actions are asked for while somebody writes. 2. They are begun, and ended, in a handful of
+    transactions; one whose call is over, one of no call, and the second of two transfers are refused alone.
+    3. The log tells each once, without a gap. 4. Who is given up in between takes nobody with him.
+    """
+    live, over = call(account), call(account, status=Status.COMPLETED, ended_at=now(), agi_uniqueid="1.2")
+    await written(database, live, over)
+    commits: list[object] = []
+    event.listen(database.engine.sync_engine, "commit", commits.append)
+    many = [wanted(live) for _ in range(50)]
+    transfers = [wanted(live, ActionKind.TRANSFER) for _ in range(2)]
+    refused = [wanted(over), wanted(call(account))]
+    async with database.writing():
+        adding = [asyncio.create_task(rows.add(action)) for action in (*many, *refused)]
+        adding += [asyncio.create_task(rows.add(action, alone=True)) for action in transfers]
+        given_up = asyncio.create_task(rows.add(wanted(live)))
+        await asyncio.sleep(0)  # one turn, in which all of them have asked
+        given_up.cancel()
+    answers = await asyncio.gather(*adding, return_exceptions=True)
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    assert answers[:50] == [live] * 50
+    assert [type(answer) for answer in answers[50:]] == [NotInProgressError, NotFoundError, Call, ExistsError]
+    ends = [rows.end(action.id, ActionState.COMPLETED, result={}) for action in (*many, many[0])]
+    ended = await asyncio.gather(*ends)
+    assert [one.id for one in ended if one is not None] == [action.id for action in many]
+    assert ended[-1] is None
+    assert len(commits) < 10
+    async with database.reading() as connection:
+        query = select(events.c.seq, events.c.id).where(events.c.account == account).order_by(events.c.seq)
+        log = (await connection.execute(query)).all()
+    assert [row.seq for row in log] == list(range(1, len(log) + 1))
+    for action in many:
+        names = [row.id for row in log if f":action:{action.id}:" in row.id]
+        assert [name.rpartition(":")[2] for name in names] == ["started", "completed"]

@@ -150,6 +150,26 @@ async def test_writers_take_turns_and_lose_nothing(database: Database) -> None:
     assert len(await Accounts(database).list_accounts()) == 40
 
 
+async def test_who_writes_does_not_wait_for_those_who_read(database: Database) -> None:
+    some, done = asyncio.Semaphore(0), asyncio.Event()
+
+    async def read() -> None:
+        async with database.reading():
+            some.release()
+            await done.wait()
+
+    await database.migrate()
+    readers = [asyncio.create_task(read()) for _ in range(30)]
+    try:
+        async with asyncio.timeout(3):
+            for _ in range(5):  # the others have asked by then, before who writes
+                await some.acquire()
+            await Accounts(database).create("Ada")
+    finally:
+        done.set()
+        await asyncio.gather(*readers)
+
+
 async def test_a_transaction_that_takes_too_long_is_ended(database: Database) -> None:
     async def too_long() -> None:
         async with database.writing(0.1) as connection:
