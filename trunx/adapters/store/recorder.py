@@ -289,6 +289,7 @@ class Recorder:
 
     async def _write_rows(self, connection: AsyncConnection, batch: _Batch) -> None:
         states = [entry.call for _, entry in batch if entry.call is not None]
+        states.sort(key=lambda call: call.id)  # as all who hold calls do, so that nobody waits for each other
         visits = [step for _, entry in batch for step in entry.steps]
         facts = [row for _, entry in batch for row in entry.events]
         if states:
