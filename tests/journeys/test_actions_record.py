@@ -132,7 +132,7 @@ async def test_a_pause_is_silence_and_the_call_ends_it(studio: Office) -> None:
     seconds = time.monotonic() - began
     shown = await ready(scene, recording)
     sound, lasts = await opened(shown["url"])
-    assert lasts == pytest.approx(seconds, abs=0.3)  # of the hangup we learn when it has been
+    assert seconds - 0.6 < lasts < seconds + 0.3  # as above; and of the hangup we learn when it has been
     pause = longest_silence(sound[:, 0])
     assert (pause.at, pause.at + pause.seconds) == pytest.approx(tuple(marks), abs=0.6)
     for begin, end in ((0.0, marks[0]), (marks[1], lasts)):
@@ -257,7 +257,7 @@ async def test_our_process_is_killed_between_stop_and_fetch(studio: Office) -> N
     await scene.world.ami.action("Hangup", Channel=second.telephone, Cause="16")
     await trunx.start()
     for recording in recordings:
-        shown = await ready(scene, recording, 30)
+        shown = await ready(scene, recording, 70)  # a file that comes late is looked for at growing intervals
         sound, lasts = await opened(shown["url"])
         assert lasts == pytest.approx(3.2, abs=0.5)
         assert longest_silence(sound[:, 0]).seconds < 3  # the music

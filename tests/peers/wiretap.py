@@ -25,7 +25,9 @@ _SO_TIMESTAMPNS = 35
 _PACKET_OUTGOING = 4  # linux/if_packet.h: each packet on the loopback is seen twice, going out and coming in
 _PCMU = 0  # RFC 3551, payload type
 _LATE = 2 * FRAME
-_BUFFER = 11  # packets, the late one too: 200 ms, as much as Asterisk's own hides (JITTERBUFFER())
+_BUFFER = 11  # packets, the late one too
+BUFFERED = 0.2
+"""Seconds that a phone's buffer hides, as much as Asterisk's own (JITTERBUFFER())."""
 
 
 class Packet(NamedTuple):

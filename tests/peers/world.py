@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from tests.peers.ami import Ami, AmiError
 from tests.peers.asterisk import AMI_SECRET, AMI_USER, Asterisk, Ports, configure, find_root
 from tests.peers.callees import CALLEES, CALLERS, ENDPOINTS
-from tests.peers.hearing import FRAME, RATE, Audio, find
-from tests.peers.wiretap import Wiretap, played
+from tests.peers.hearing import FRAME, QUIET, RATE, Audio, find
+from tests.peers.wiretap import BUFFERED, Wiretap, played
 
 Keys = Iterable[tuple[float, str]] | Callable[["LiveCall"], Awaitable[object]]
 """What a caller presses: (seconds after the answer, keys) in order of time; or a script, given the call."""
@@ -208,7 +210,10 @@ class LiveCall:
             return Heard(played([], 0, 0), False, ended_by, 0.0, cause)
         since, port = self._answered_at()
         self._world.tap.take()
-        audio = played(self._world.tap.packets(port), since, when)
+        audio = played(self._world.tap.packets(port), since, when + BUFFERED)
+        # What came before the end may be played a little after it, out of a phone's buffer.
+        end = max(round((when - since) * RATE), *np.flatnonzero(np.abs(audio) > QUIET)[-1:].tolist(), 0)
+        audio = audio[:end]
         return Heard(audio, True, ended_by, when - since, cause, since)
 
 
