@@ -93,8 +93,7 @@ async def test_both_sides_of_every_kind_of_call(studio: Office, kind: str, form:
     most = time.monotonic() - asked
     assert stopped["recording_uuid"] == recording
     sound, lasts = await opened(stopped["url"])
-    # Quiet, it is `least` to 0.02 s; on a busy machine MixMonitor loses some, to keep both sides in step.
-    assert least - 0.6 < lasts < most + 0.1
+    assert least - 0.3 < lasts < most + 0.1  # seen: 0.05 s less; what MixMonitor gets late it drops
     assert stopped["duration"] == round(lasts)
     shown = await scene.trunx.get(f"/api/recordings/{recording}")
     assert (shown["status"], shown["duration"]) == ("ready", round(lasts, 3))
@@ -249,15 +248,17 @@ async def test_our_process_is_killed_between_stop_and_fetch(studio: Office) -> N
     trunx, first, second = scene.trunx, await held(studio), await held(studio)
     recordings = [await start(scene, talk.call, format="wav") for talk in (first, second)]
     await asyncio.sleep(3)  # what is recorded, as is asked for below
+    before = len(trunx.log)
     stopping = asyncio.create_task(trunx.ask("DELETE", path(scene, first.call)))
-    await trunx.says("a recording has ended", recording=recordings[0])
+    said = await trunx.says("a recording has ended", since=before, recording=recordings[0])
+    assert said["event"] == "a recording has ended"
     await trunx.kill()
     with pytest.raises(aiohttp.ClientError):
         await stopping
     await scene.world.ami.action("Hangup", Channel=second.telephone, Cause="16")
     await trunx.start()
     for recording in recordings:
-        shown = await ready(scene, recording, 70)  # a file that comes late is looked for at growing intervals
+        shown = await ready(scene, recording, 30)
         sound, lasts = await opened(shown["url"])
         assert lasts == pytest.approx(3.2, abs=0.5)
         assert longest_silence(sound[:, 0]).seconds < 3  # the music
