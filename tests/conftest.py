@@ -9,10 +9,15 @@ from hypothesis import settings
 from tests import secrecy
 
 
-def pytest_configure() -> None:
-    """Listens in before anything is logged, and has no example fail for a busy machine's sake."""
-    settings.register_profile("patient", deadline=None)
-    settings.load_profile("patient")
+def pytest_configure(config: pytest.Config) -> None:
+    """Listens in before anything is logged, and has no example fail for a busy machine's sake.
+
+    Property tests try the same examples in each run; others with `--hypothesis-profile exploring`.
+    """
+    settings.register_profile("exploring", deadline=None)
+    settings.register_profile("steady", deadline=None, derandomize=True)
+    if config.getoption("--hypothesis-profile") is None:
+        settings.load_profile("steady")
     structlog.configure(processors=[secrecy.heed, *structlog.get_config()["processors"]])
 
 

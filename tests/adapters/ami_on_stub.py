@@ -10,7 +10,7 @@ from tests.peers.ami_stub import AmiStub, ami_stub
 from trunx.adapters.ami.ami import Ami, Pace
 from trunx.domain.channel import Fact, LinkUp, Originate
 
-QUICK = Pace(connect=1.0, boot=1.0, answer=0.3, ping=30.0, pause=0.02, longest_pause=0.05)
+QUICK = Pace(connect=1.0, boot=1.0, answer=1.0, ping=30.0, pause=0.02, longest_pause=0.05)
 CALL = Originate("call-1", "PJSIP/+14155550123@carrier", "trunx-outbound", "s", 30, "+19495551234")
 
 

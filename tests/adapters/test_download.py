@@ -146,7 +146,7 @@ async def test_a_name_that_moves_into_our_own_network_is_refused(tmp_path: Path)
 
 
 async def test_what_is_no_sound_file_is_not_taken(tmp_path: Path) -> None:
-    async with site() as here, Download.open(private=True, deadline=0.5, most_bytes=100_000) as download:
+    async with site() as here, Download.open(private=True, deadline=2.0, most_bytes=100_000) as download:
         root = f"http://127.0.0.1:{here.port}"
         target = tmp_path / "file"
         assert await problem(download, root + "/slow", target) is DownloadProblem.TOO_SLOW

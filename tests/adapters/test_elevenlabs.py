@@ -19,7 +19,7 @@ from trunx.domain.audio import SpeechError
 from trunx.domain.errors import UnavailableError
 
 TEXT = "Thank you for calling. Press 1 if you are a business owner."
-QUICK = Deadlines(speech=5.0, silence=0.3, voices=2.0, backoff=0.01)
+QUICK = Deadlines(speech=8.0, silence=1.0, voices=2.0, backoff=0.01)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def target(tmp_path: Path) -> Path:
 
 
 def at(vendor: ElevenLabsPeer, **given: Any) -> ElevenLabs:
-    quick = Deadlines(speech=5.0, silence=0.5, voices=2.0, backoff=0.01)
+    quick = Deadlines(speech=8.0, silence=1.0, voices=2.0, backoff=0.01)
     return ElevenLabs(**{"api_key": vendor.key, "base_url": vendor.url, "deadlines": quick, **given})
 
 

@@ -20,7 +20,7 @@ SIP = "sip:trunx-agent:open%20sesame@pbx.example.com:5060;transport=tcp"
 CALLBACKS = Callbacks("https://trunx.test/hooks/ultravox", [SECRET, FORMER])
 TOKEN = "t0123456789abcdef"
 QUICK = Deadlines(
-    connect=0.5, total=0.5, creation=0.5, lookup=0.5, upload=1.0, wait=1.5, backoff=0.01, state=0.3, keep=0.0
+    connect=1.5, total=1.5, creation=1.5, lookup=1.5, upload=2.0, wait=1.5, backoff=0.01, state=1.0, keep=0.0
 )
 
 

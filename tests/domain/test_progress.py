@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from functools import reduce
+from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -169,6 +170,13 @@ def test_an_answer_in_the_moment_of_the_cancelling() -> None:
     call = after(new(), Canceled(at(4)), Answered(at(4.02)), Ended(at(4.1), 16))
     assert (call.status, call.end_reason) == (Status.COMPLETED, EndReason.HANGUP_CALLER)
     assert call.answered_at == call.ended_at == at(4)
+
+
+@pytest.mark.parametrize(
+    "facts", [*permutations([Answered(at(5)), Ended(at(9), reason=EndReason.TRANSFERRED), Canceled(at(9))])]
+)
+def test_a_transfer_in_the_moment_of_the_cancelling(facts: tuple[Fact, ...]) -> None:
+    assert after(new(), *facts).end_reason == EndReason.TRANSFERRED
 
 
 @pytest.mark.parametrize(

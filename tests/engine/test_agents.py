@@ -29,7 +29,7 @@ from trunx.engine.left_overs import LeftOvers
 from trunx.engine.settling import moment
 from trunx.engine.tools import Tools
 
-HURRIED = Deadlines(total=0.5, backoff=0.01)
+HURRIED = Deadlines(total=1.5, backoff=0.01)
 NOW = timedelta(0)
 CREATE, PATCH = "POST /api/agents$", "PATCH /api/agents/"
 DEFINITION: dict[str, Any] = {

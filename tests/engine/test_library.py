@@ -29,7 +29,7 @@ from trunx.domain.records import Page
 from trunx.engine.incoming import Incoming
 from trunx.engine.library import Library
 
-HURRIED = Deadlines(speech=2.0, silence=0.4, voices=1.0, backoff=0.01)
+HURRIED = Deadlines(speech=4.0, silence=1.0, voices=2.0, backoff=0.01)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -49,20 +51,32 @@ class Internet:
                 return web.Response(status=404)
             case "/round":
                 raise web.HTTPFound("/round")
+            case "/huge" | "/slow":
+                return await self._go_on(request, 0.5 if request.path == "/slow" else 0.0)
         body = self.files[request.path]
         etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
         if known == etag:
             return web.Response(status=304)
         return web.Response(body=body, content_type="audio/wav", headers={"ETag": etag})
 
+    async def _go_on(self, request: web.Request, pause: float) -> web.StreamResponse:
+        """A file without an end, a piece at a time with `pause` seconds between, until the client leaves."""
+        answer = web.StreamResponse(headers={"Content-Type": "audio/wav"})
+        await answer.prepare(request)
+        with suppress(ConnectionError):
+            while True:
+                await answer.write(bytes(64 * 1024))
+                await asyncio.sleep(pause)
+        return answer
+
 
 def core(scene: Scene, name: str) -> Audio:
     return load_gsm(scene.world.sounds / "en" / f"{name}.gsm")
 
 
-def times(sound: Audio, heard: Audio) -> list[float]:
+def times(sound: Audio, heard: Audio, head: float | None = 0.8) -> list[float]:
     """When it was heard, mixed with others perhaps, and mastered."""
-    return [place.at for place in find(sound, heard, 0.7, 0.8)]
+    return [place.at for place in find(sound, heard, 0.7, head)]
 
 
 async def act(scene: Scene, call: str, what: str, body: Any = None, method: str = "POST") -> Any:
@@ -81,7 +95,7 @@ async def ended(scene: Scene, call: str, count: int = 1) -> list[dict[str, Any]]
         over = [one for one in actions if one["ended_at"] is not None]
         return actions if len(over) >= count else None
 
-    return await eventually(so, 15)
+    return await eventually(so, 25)  # a file that does not arrive is given up after 15 s
 
 
 @dataclass
@@ -167,11 +181,14 @@ def wire(scene: Scene, reached: dict[str, str]) -> Callable[[], Audio]:
     return audio
 
 
+# Talks begin when what the other side says first is over: a file that is played over it is hard to recognise.
+
+
 async def with_agent(hall: Office) -> Talk:
     caller = hall.scene.new_caller()
     live = hall.scene.world.dial(await hall.line(), caller)
     leg = await hall.side.leg(caller)
-    await live.hears(hall.agents_sentence)
+    await hears(live.heard, hall.agents_sentence, head=None)
     row = await hall.scene.trunx.row(caller, ended=False)
     return Talk(row["id"], live.id, live.heard, leg.heard, leg._port)
 
@@ -184,7 +201,7 @@ async def with_person(hall: Office) -> Talk:
     with scene.world.ami.watch("UserEvent", UserEvent="Reached", Number=number) as reached:
         live = scene.world.dial(did, caller)
         there = await reached.next()
-    await live.hears(core(scene, "hello-world"))
+    await hears(live.heard, core(scene, "hello-world"), head=None)
     row = await scene.trunx.row(caller, ended=False)
     return Talk(row["id"], live.id, live.heard, wire(scene, there), port_of(there))
 
@@ -206,15 +223,21 @@ async def held(hall: Office) -> Talk:
 async def with_ai(hall: Office) -> Talk:
     call, there = await placed(hall, systemPrompt="You confirm appointments.")
     leg = await hall.side.leg(call)
-    await hears(wire(hall.scene, there), hall.agents_sentence)
+    await hears(wire(hall.scene, there), hall.agents_sentence, head=None)
     return Talk(call, there["Uniqueid"], wire(hall.scene, there), leg.heard, port_of(there))
 
 
-async def hears(audio: Callable[[], Audio], sound: Audio, count: int = 1, within: float = 12.0) -> None:
-    """Waits until it was heard so often."""
+async def hears(
+    audio: Callable[[], Audio],
+    sound: Audio,
+    count: int = 1,
+    within: float = 12.0,
+    head: float | None = 0.8,
+) -> None:
+    """Waits until it was heard so often; `head`: by so many seconds of it, or to its end (None)."""
 
     async def so() -> bool | None:
-        return len(times(sound, audio())) >= count or None
+        return len(times(sound, audio(), head)) >= count or None
 
     await eventually(so, within)
 

@@ -258,6 +258,7 @@ async def test_each_kind_of_call(
         ("/gone", "url-answer"),
         ("/round", "url-redirects"),
         ("/text.wav", "unsupported-format"),
+        ("/huge", "url-too-large"),
     ],
 )
 async def test_a_file_that_cannot_be_played(
@@ -274,6 +275,19 @@ async def test_a_file_that_cannot_be_played(
     await at.live.press("1")
     heard = (await at.live.wait_ended()).audio
     assert len(find(at.menu, heard)) == 1
+
+
+async def test_a_file_that_does_not_arrive(hall: Office, internet: Internet) -> None:
+    """1. A file comes so slowly that it would take minutes: it is given up after 15 s, as the action says.
+    2. The call is as it was: the next file is played on it.
+    """
+    scene, talk = hall.scene, await held(hall)
+    await act(scene, talk.call, "play", {"url": f"{internet.url}/slow"})
+    (action,) = await ended(scene, talk.call)
+    assert (action["status"], action["problem"]) == ("failed", "url-too-slow")
+    await act(scene, talk.call, "play", {"url": f"{internet.url}/music.wav"})
+    await hears(talk.hears, core(scene, MUSIC[0]), 2)
+    await hang_up(scene, talk)
 
 
 @pytest.mark.parametrize("kind", [held, with_person])

@@ -114,7 +114,7 @@ async def test_an_audio_is_deleted_while_it_is_heard(scene: Scene) -> None:
     story = told(heard.audio, {"deleted": sound})
     assert (names(story), heard.ended_by) == (["deleted", "deleted"], "far")
     assert [one.seconds for one in story] == pytest.approx(2 * [seconds(sound)], abs=0.1)
-    assert heard.seconds == pytest.approx(story[1].end, abs=2 * SOON)
+    assert heard.seconds == pytest.approx(story[1].end, abs=SOON)
 
     first, second = await asyncio.gather(trunx.row(early), trunx.row(late))
     for row, fallback, failed in ((first, False, []), (second, True, ["menu", "end"])):

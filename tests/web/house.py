@@ -79,7 +79,7 @@ from trunx.web.uploads import Limits
 
 PUBLIC_URL = "https://trunx.example.com"
 UPLOADS = Limits(2_000_000, 10)
-HURRIED = Deadlines(speech=2.0, silence=0.4, voices=1.0, backoff=0.01)
+HURRIED = Deadlines(speech=4.0, silence=1.0, voices=2.0, backoff=0.01)
 REACH = SipReach("pbx.example.com:5060;transport=udp", secrecy.SIP_USER, secrecy.SIP_PASSWORD)
 NAMES = {"example.com": ["93.184.215.14"], "inside.example.com": ["93.184.215.14", "10.0.0.1"]}
 # The tests share the processors with others: a second without a word says nothing.

@@ -94,12 +94,12 @@ _OF_OURS = (
     EndReason.SUPPRESSED,
     EndReason.ERROR,
     EndReason.CANCELED,
-    EndReason.TRANSFERRED,
 )
 
 
 def _ranks(they: EndReason, we: EndReason) -> dict[EndReason, int]:
-    order = (*_UNANSWERED, they, *_OF_OURS, we, EndReason.BLOCKED)
+    # CANCELED becomes `we` when the call was answered: nothing stands between them, or order would matter.
+    order = (*_UNANSWERED, they, *_OF_OURS, we, EndReason.TRANSFERRED, EndReason.BLOCKED)
     return {reason: rank for rank, reason in enumerate(order)}
 
 

@@ -75,7 +75,7 @@ async def read(request: web.Request, model: type[Form], incoming: Incoming, limi
     try:
         await _receive_in_time(request, model, found, incoming, limits)
         return validated(found, model)
-    except BaseException:  # a client that leaves, too
+    except BaseException:  # a client that leaves, too: nobody else knows of the files
         discard(found)
         raise
 
