@@ -222,4 +222,5 @@ def test_there_is_one_way_to_a_telephone() -> None:
     assert orders == {"outbound.py": 1, "sound.py": 1}
     assert 'dial=f"Local/{EXTENSION_PLAYS}@{CONTEXT_ACTION}/n"' in inspect.getsource(Sounding._whisper)
     way = inspect.getsource(Outbound._order)
-    assert way.index("claim(name, self._gate.again)") < way.index(".originate(")
+    assert way.index("self._gate.again(") < way.index("claim(name, judge)") < way.index("self._send(")
+    assert inspect.getsource(Outbound).count("self._send(") == 1

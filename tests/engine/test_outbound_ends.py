@@ -18,7 +18,7 @@ from tests.peers.ami_stub import ami_stub
 from trunx.adapters.store.calls import Calls
 from trunx.adapters.store.tables import calls as calls_table
 from trunx.adapters.store.tables import dials
-from trunx.domain.call import EndReason, Left, Status, Step
+from trunx.domain.call import Call, EndReason, Left, Status, Step
 from trunx.domain.dial import Wanted
 from trunx.engine.outbound import SwitchAwayError
 from trunx.engine.reconcile import end_overdue_for_ever
@@ -85,14 +85,13 @@ async def test_a_key_finds_its_call_while_asterisk_is_away(office: Office) -> No
 
 
 async def test_an_order_that_could_not_be_sent_waits(office: Office) -> None:
-    """The connection breaks after the call was marked as dialled, and before the order."""
+    """The connection breaks while the call waits to be marked as dialled: it is not."""
     first = await office.place()
     await office.asterisk.has("Originate")
     kept = await office.keep(first)
     hidden = await asyncio.to_thread(locked, office.engine.folder / "trunx.db")
     with capture_logs() as lines:
-        office.outbound.begin(kept)
-        await asyncio.sleep(0)  # now it waits for the database
+        await waits_for_the_database(office, kept)
         await office.loses_asterisk()
         office.outbound.left.clear()
         hidden.close()
@@ -101,6 +100,33 @@ async def test_an_order_that_could_not_be_sent_waits(office: Office) -> None:
     assert not await office.is_claimed(kept, wait=False)
     assert (await office.row(kept)).ended_at is None
     assert office.orders() == 1
+
+
+async def test_an_order_into_a_dead_connection_waits(engine: Engine, valkey: str) -> None:
+    """A call is marked as dialled so late that Asterisk is asked once more, and it does not answer."""
+    await engine.dids.create(engine.account, DID, None, None)
+    link, pace = replace(LINK, silence=0.1), replace(QUICK, every=60.0, soon=60.0, turn=60.0)
+    async with ami_stub() as asterisk, at_work(engine, asterisk, valkey, link, pace) as office:
+        first = await office.place()
+        await office.asterisk.has("Originate")
+        kept = await office.keep(first)
+        hidden = await asyncio.to_thread(locked, office.engine.folder / "trunx.db")
+        with capture_logs() as lines:
+            await waits_for_the_database(office, kept)
+            asterisk.silent.add("Ping")
+            await asyncio.sleep(0.06)  # until nothing was just heard
+            hidden.close()
+            await office.outbound.close()
+        assert [line["problem"] for line in lines if line["event"].startswith("a call waits")]
+        assert not await office.is_claimed(kept, wait=False)
+        assert office.orders() == 1
+
+
+async def waits_for_the_database(office: Office, call: Call) -> None:
+    """Has it dialled, as far as it comes while the database is locked."""
+    office.outbound.begin(call)
+    await asyncio.sleep(0)
+    assert await office.switch.answers()  # what the order has asked was answered before
 
 
 async def test_a_refused_list_of_channels_ends_nothing(office: Office) -> None:

@@ -25,7 +25,7 @@ from trunx.domain.call import Call, EndReason, Status, new_call_id, public_call_
 from trunx.domain.channel import AmiRefusedError, AmiUnknownError, NoSuchChannelError, Originate
 from trunx.domain.dial import Dial, Wanted, judged, keyed_call_id
 from trunx.domain.errors import ExistsError, NotFoundError, UnavailableError
-from trunx.domain.gate import Verdict
+from trunx.domain.gate import Facts, Verdict
 from trunx.domain.progress import Canceled, DialFailed
 from trunx.domain.records import Lease
 from trunx.engine.gatekeeper import Gatekeeper, RefusedError
@@ -112,7 +112,7 @@ class Outbound:
             if moment() - made.created_at < _KEY_LASTS:
                 return made
             name = new_call_id()
-        away = (await switch.state()).state != "ok"
+        away = not switch.is_ready
         if away and wanted.queue_seconds is None:
             raise SwitchAwayError
         version = None if wanted.ivr is None else await self._lines.version(account, wanted.ivr)
@@ -168,7 +168,7 @@ class Outbound:
         if dial is None:
             await self._end_inbound(switch, call)
             return
-        if dial.dialled_at is not None and (await switch.state()).state != "ok":
+        if dial.dialled_at is not None and not switch.is_ready:
             raise SwitchAwayError
         if call.ivr is not None and call.answered_at is not None:
             await self._end_walk(switch, call_id)
@@ -275,11 +275,22 @@ class Outbound:
 
     async def _order(self, switch: Switch, name: str, account: str) -> None:
         """The one way to a telephone that rings."""
-        if (await switch.state()).state != "ok":
+        if not await switch.answers():
             await self._leave(name, account)
             return
+
+        def judge(call: Call, facts: Facts) -> Verdict:
+            # Right before it is claimed: a claim without an order is lost when this process is killed.
+            if not switch.is_ready:
+                raise SwitchAwayError
+            return self._gate.again(call, facts)
+
         try:
-            claimed = await self._dials.claim(name, self._gate.again)
+            claimed = await self._dials.claim(name, judge)
+        except SwitchAwayError:
+            log.warning("a call waits: Asterisk is out of reach", call=name)
+            await self._leave(name, account)
+            return
         except UnavailableError as error:
             # Whether it is claimed is not known. If not, a comparison of rows and channels has it dialled.
             log.error("a call cannot be dialled: the database does not answer", call=name, error=str(error))  # noqa: TRY400
@@ -289,18 +300,19 @@ class Outbound:
             PLACED_ENDED[EndReason.BLOCKED].inc()
             log.info("the gate has closed before a call was dialled", call=name, code=claimed.code)
             await self._gate.release([Lease(name, account, self._gate.trunk.name)])
-        if not isinstance(claimed, tuple):
-            return
-        call, dial = claimed
+        if isinstance(claimed, tuple):
+            await self._send(switch, *claimed)
+
+    async def _send(self, switch: Switch, call: Call, dial: Dial) -> None:
         try:
             await switch.originate(_order(call, dial))
         except UnavailableError as error:
             await self._not_sent(call, str(error))
         except (AmiRefusedError, ValueError) as error:
-            log.error("Asterisk does not take a call", call=name, problem=str(error))  # noqa: TRY400
-            await self._settling.surely({name: _failed(EndReason.ERROR)})
+            log.error("Asterisk does not take a call", call=call.id, problem=str(error))  # noqa: TRY400
+            await self._settling.surely({call.id: _failed(EndReason.ERROR)})
         except AmiUnknownError as error:
-            log.warning("whether a call is dialled is to be found out", call=name, problem=str(error))
+            log.warning("whether a call is dialled is to be found out", call=call.id, problem=str(error))
 
     async def _not_sent(self, call: Call, problem: str) -> None:
         """Nobody has been dialled: it is tried again, while it is time."""
@@ -322,7 +334,7 @@ class Outbound:
         self._settling.later(_LAST_WORDS, call_id, _canceled)
 
     async def _end_inbound(self, switch: Switch, call: Call) -> None:
-        if call.agi_uniqueid is None or (await switch.state()).state != "ok":
+        if call.agi_uniqueid is None or not switch.is_ready:
             raise SwitchAwayError
         try:
             # Whose session writes the row asks the channel who has ended it.

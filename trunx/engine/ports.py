@@ -343,8 +343,12 @@ class Switch(Protocol):
     @property
     def facts(self) -> AsyncIterator[Fact]: ...
 
-    async def state(self) -> PartState:
-        """`ok` while it can be told."""
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can be told, as far as is known."""
+
+    async def answers(self) -> bool:
+        """Whether it can be told: it is asked, and answers."""
 
     async def originate(self, wanted: Originate) -> None:
         """Raises `UnavailableError` (nothing was sent), `AmiRefusedError` (nobody will be dialled),

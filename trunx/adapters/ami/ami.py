@@ -35,6 +35,7 @@ __all__ = ["Ami", "LoginRefusedError", "Pace"]
 SETTING = "TRUNX_AMI_URL"
 _PORT = 5038
 _NORMAL_CLEARING = 16
+_JUST = 0.05  # seconds
 
 # No comma, quote, `;`, `&`, `|`, `$`, brace or space: nothing that Asterisk could take for more than a name.
 _DIAL = re.compile(r"[A-Za-z0-9]+/[A-Za-z0-9+@_.:/*#-]+")
@@ -133,6 +134,19 @@ class Ami:
             return PartState("ami", "degraded", f"{problem}; no outbound calls meanwhile")
         return PartState("ami", "ok", self.place)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a connection, and no silence on it."""
+        return self._link is not None and not self._link.lost.done() and not self._silence(self._link)
+
+    async def answers(self) -> bool:
+        """Whether it is ready, and answers when it is asked."""
+        try:
+            await self._ping(self._usable())
+        except UnavailableError:
+            return False
+        return self.is_ready
+
     async def originate(self, wanted: Originate) -> None:
         """Has Asterisk begin to dial; what becomes of it are facts.
 
@@ -158,11 +172,9 @@ class Ami:
         link = self._usable()
         if silence := self._silence(link):
             raise UnavailableError(silence)
-        try:
-            # An order into a connection that is dead would be lost: it goes into one that has just answered.
-            await link.ask("Ping", {}, seconds=self._pace.silence)
-        except AmiUnknownError as error:
-            raise UnavailableError(f"{self.place}: {error}") from None
+        # An order into a connection that is dead would be lost: it goes into one that has just been heard.
+        if link.quiet > _JUST:
+            await self._ping(link)
         await link.ask("Originate", fields, seconds=self._pace.answer)
 
     async def hangup(self, channel: str, cause: int = _NORMAL_CLEARING) -> bool:
@@ -205,6 +217,12 @@ class Ami:
         named = {} if channel is None else {"Channel": _checked("channel", _CHANNEL, channel)}
         try:
             return await self._usable().ask(action, {**named, **fields}, seconds=self._pace.answer, rows=rows)
+        except AmiUnknownError as error:
+            raise UnavailableError(f"{self.place}: {error}") from None
+
+    async def _ping(self, link: Link) -> None:
+        try:
+            await link.ask("Ping", {}, seconds=self._pace.silence)
         except AmiUnknownError as error:
             raise UnavailableError(f"{self.place}: {error}") from None
 

@@ -145,6 +145,12 @@ class Link:
         asked = self._asked_at
         return asyncio.get_running_loop().time() - asked if asked > self._manager.protocol.heard_at else 0.0
 
+    @property
+    def quiet(self) -> float:
+        """Seconds for which nothing at all has come."""
+        heard: float = self._manager.protocol.heard_at
+        return asyncio.get_running_loop().time() - heard
+
     async def ask(
         self, action: str, fields: Mapping[str, str | Sequence[str]], *, seconds: float, rows: bool = False
     ) -> Sequence[Message]:
