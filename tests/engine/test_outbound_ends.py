@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -86,12 +87,8 @@ async def test_a_key_finds_its_call_while_asterisk_is_away(office: Office) -> No
 
 async def test_an_order_that_could_not_be_sent_waits(office: Office) -> None:
     """The connection breaks while the call waits to be marked as dialled: it is not."""
-    first = await office.place()
-    await office.asterisk.has("Originate")
-    kept = await office.keep(first)
-    hidden = await asyncio.to_thread(locked, office.engine.folder / "trunx.db")
     with capture_logs() as lines:
-        await waits_for_the_database(office, kept)
+        kept, hidden = await waiting_for_the_database(office)
         await office.loses_asterisk()
         office.outbound.left.clear()
         hidden.close()
@@ -107,12 +104,8 @@ async def test_an_order_into_a_dead_connection_waits(engine: Engine, valkey: str
     await engine.dids.create(engine.account, DID, None, None)
     link, pace = replace(LINK, silence=0.1), replace(QUICK, every=60.0, soon=60.0, turn=60.0)
     async with ami_stub() as asterisk, at_work(engine, asterisk, valkey, link, pace) as office:
-        first = await office.place()
-        await office.asterisk.has("Originate")
-        kept = await office.keep(first)
-        hidden = await asyncio.to_thread(locked, office.engine.folder / "trunx.db")
         with capture_logs() as lines:
-            await waits_for_the_database(office, kept)
+            kept, hidden = await waiting_for_the_database(office)
             asterisk.silent.add("Ping")
             await asyncio.sleep(0.06)  # until nothing was just heard
             hidden.close()
@@ -122,11 +115,16 @@ async def test_an_order_into_a_dead_connection_waits(engine: Engine, valkey: str
         assert office.orders() == 1
 
 
-async def waits_for_the_database(office: Office, call: Call) -> None:
-    """Has it dialled, as far as it comes while the database is locked."""
-    office.outbound.begin(call)
+async def waiting_for_the_database(office: Office) -> tuple[Call, sqlite3.Connection]:
+    """A call that is to be dialled, as far as it comes while the database is locked; and that lock."""
+    first = await office.place()
+    await office.asterisk.has("Originate")
+    kept = await office.keep(first)
+    lock = await asyncio.to_thread(locked, office.engine.folder / "trunx.db")
+    office.outbound.begin(kept)
     await asyncio.sleep(0)
     assert await office.switch.answers()  # what the order has asked was answered before
+    return kept, lock
 
 
 async def test_a_refused_list_of_channels_ends_nothing(office: Office) -> None:
