@@ -207,6 +207,15 @@ async def test_an_order_goes_only_into_a_connection_that_has_just_answered() -> 
         assert len(stub.named("Originate")) == 1
 
 
+async def test_a_ping_that_is_refused_is_an_answer() -> None:
+    async with connected() as (stub, ami):
+        stub.replies["Ping"] = "Response: Error\r\n{id}Message: Permission denied\r\n\r\n"
+        assert await ami.answers()
+        await asyncio.sleep(0.06)  # until nothing was just heard, and the order asks first
+        await ami.originate(CALL)
+        assert (len(stub.named("Ping")), len(stub.named("Originate"))) == (2, 1)
+
+
 async def test_no_order_is_sent_into_a_silence() -> None:
     """A connection may be dead for seconds before a ping says so: what was sent then would be lost."""
     async with connected(replace(QUICK, silence=0.1)) as (stub, ami):

@@ -121,7 +121,7 @@ async def talking(scene: Scene, **fields: Any) -> AsyncIterator[tuple[str, str]]
         call = await place(scene.trunx, DID, number, **fields)
         callee = (await reached.next(within=10))["Uniqueid"]
     await has(scene.trunx, call, "answered")
-    await asyncio.sleep(1.5)  # until both Asterisks know the other's address
+    await asyncio.sleep(1.5)  # until both Asterisks know the other's address, of which they tell nobody
     yield call, callee
     await scene.trunx.ask("DELETE", f"/api/voice/{call}")
     await has(scene.trunx, call, "completed")

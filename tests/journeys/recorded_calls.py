@@ -108,7 +108,7 @@ async def placed(office: Office, number: str, **fields: Any) -> tuple[str, str]:
         call = await place(scene.trunx, await new_did(scene), number, **fields)
         callee = (await reached.next(within=10))["Uniqueid"]
     await has(scene.trunx, call, "answered")
-    await asyncio.sleep(1.5)  # until the callee has said a word, and both Asterisks know the other's address
+    await asyncio.sleep(1.5)  # a word of the callee's, and until both Asterisks know where to send theirs
     return call, callee
 
 

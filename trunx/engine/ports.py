@@ -297,7 +297,8 @@ class Dials(Protocol):
     async def claim(self, call: str, judge: Judge) -> tuple[Call, Dial] | Verdict | None:
         """Lets one process, once, dial a call that is live: it is that process when a call is returned.
 
-        A verdict that refuses has ended the call; None: it has ended, or somebody dials it already.
+        A verdict that refuses has ended the call; None: it has ended, or somebody dials it already. What
+        `judge` raises passes, and nothing is written.
         """
 
     async def unclaim(self, call: str) -> None:

@@ -142,7 +142,7 @@ class Ami:
     async def answers(self) -> bool:
         """Whether it is ready, and answers when it is asked."""
         try:
-            await self._ping(self._usable())
+            await _ping(self._usable(), self._pace.silence)
         except UnavailableError:
             return False
         return self.is_ready
@@ -174,7 +174,7 @@ class Ami:
             raise UnavailableError(silence)
         # An order into a connection that is dead would be lost: it goes into one that has just been heard.
         if link.quiet > _JUST:
-            await self._ping(link)
+            await _ping(link, self._pace.silence)
         await link.ask("Originate", fields, seconds=self._pace.answer)
 
     async def hangup(self, channel: str, cause: int = _NORMAL_CLEARING) -> bool:
@@ -217,12 +217,6 @@ class Ami:
         named = {} if channel is None else {"Channel": _checked("channel", _CHANNEL, channel)}
         try:
             return await self._usable().ask(action, {**named, **fields}, seconds=self._pace.answer, rows=rows)
-        except AmiUnknownError as error:
-            raise UnavailableError(f"{self.place}: {error}") from None
-
-    async def _ping(self, link: Link) -> None:
-        try:
-            await link.ask("Ping", {}, seconds=self._pace.silence)
         except AmiUnknownError as error:
             raise UnavailableError(f"{self.place}: {error}") from None
 
@@ -281,11 +275,7 @@ class Ami:
         """Pings until the link is lost. A network that swallows everything closes no socket."""
         while True:
             await asyncio.wait({link.lost}, timeout=self._pace.ping)
-            try:
-                with suppress(AmiRefusedError):  # an answer all the same
-                    await link.ask("Ping", {}, seconds=self._pace.answer)
-            except AmiUnknownError as error:
-                raise UnavailableError(str(error)) from None
+            await _ping(link, self._pace.answer)
 
     def _down(self, problem: str, *, refused: bool) -> None:
         if self._link is not None:
@@ -298,6 +288,14 @@ class Ami:
             self._settled.set()
         else:
             self._settled.clear()
+
+
+async def _ping(link: Link, seconds: float) -> None:
+    try:
+        with suppress(AmiRefusedError):  # an answer all the same
+            await link.ask("Ping", {}, seconds=seconds)
+    except AmiUnknownError as error:
+        raise UnavailableError(str(error)) from None
 
 
 def _parsed(url: str) -> tuple[str, int, str, str]:
