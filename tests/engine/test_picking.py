@@ -125,7 +125,7 @@ async def test_a_tired_did_rests_and_says_so(picking: Picking, engine: Engine) -
     rejected(engine, NEAR)
     with capture_logs() as lines:
         assert await picking.caller(engine.account, AUTO, TO) == FAR
-    assert [(line["did"], line["state"]) for line in lines] == [(NEAR, "resting")]
+    assert [(line["did"], line["state"]) for line in lines if "did" in line] == [(NEAR, "resting")]
     one, standing = await picking.health(engine.account, NEAR)
     assert one.kept == Kept(State.RESTING, standing.since)
     assert (one.use.rejected, standing.state, standing.health) == (60, State.RESTING, 38)
