@@ -20,6 +20,7 @@ Audio = npt.NDArray[np.float32]
 RATE = 8000
 FRAME = RATE // 50
 QUIET = 0.005  # -46 dBFS: above the noise of an idle codec, far below speech
+_PIECE = round(0.2 * RATE)
 
 
 class Found(NamedTuple):
@@ -65,7 +66,9 @@ def load_gsm(path: Path) -> Audio:
     return np.asarray(samples, np.float32)
 
 
-def find(prompt: Audio, heard: Audio, at_least: float = 0.6, head: float | None = None) -> list[Found]:
+def find(
+    prompt: Audio, heard: Audio, at_least: float = 0.6, head: float | None = None, slip: float = 0.0
+) -> list[Found]:
     """Every place at which the prompt was heard, in order of time.
 
     Args:
@@ -74,6 +77,10 @@ def find(prompt: Audio, heard: Audio, at_least: float = 0.6, head: float | None 
         at_least: the score from which on a place counts.
         head: match only so many seconds from the prompt's first sound: finds prompts that a key cut off later
             than that.
+        slip: match it in pieces of 0.2 s, each of which may come so many seconds too soon or too late. A gap
+            of one frame in the middle, which an ear hardly notices, leaves two halves of which either alone
+            fits: a whole prompt is then half as alike (0.5), its pieces still are (0.85 and more; another
+            sentence's, 0.65 at most).
     """
     sounding = np.flatnonzero(np.abs(prompt) > QUIET)
     if not sounding.size:
@@ -84,7 +91,7 @@ def find(prompt: Audio, heard: Audio, at_least: float = 0.6, head: float | None 
     wanted = prompt[first:past].astype(np.float64)
     if len(heard) < len(wanted):
         return []
-    scores = _scores(wanted, heard.astype(np.float64))
+    scores = _in_pieces(wanted, heard.astype(np.float64), round(slip * RATE))
     places: list[Found] = []
     while True:
         best = int(np.argmax(scores))
@@ -119,6 +126,33 @@ def silences(heard: Audio, at_least: float = 0.1) -> list[Silence]:
 def longest_silence(heard: Audio) -> Silence:
     """The longest stretch without sound; of no seconds when there is none."""
     return max(silences(heard, 0.0), key=lambda stretch: stretch.seconds, default=Silence(0.0, 0.0))
+
+
+def _in_pieces(
+    wanted: npt.NDArray[np.float64], heard: npt.NDArray[np.float64], slip: int
+) -> npt.NDArray[np.float64]:
+    """The scores of `wanted` as one piece or, if its pieces may slip by so many samples, the mean of theirs;
+    the first piece says where it begins.
+    """
+    if not slip or len(wanted) < 2 * _PIECE:
+        return _scores(wanted, heard)
+    places = len(heard) - len(wanted) + 1
+    begins = range(0, len(wanted) - _PIECE + 1, _PIECE)
+    total = _scores(wanted[:_PIECE], heard)[:places]
+    for begin in begins[1:]:
+        around = _highest(np.pad(_scores(wanted[begin : begin + _PIECE], heard), slip), 2 * slip + 1)
+        total += around[begin : begin + places]
+    return total / len(begins)
+
+
+def _highest(scores: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.float64]:
+    """For each place the highest of it and those after it, `width` in all."""
+    covered = 1
+    while covered < width:
+        step = min(covered, width - covered)
+        scores = np.maximum(scores[:-step], scores[step:])
+        covered += step
+    return scores
 
 
 def _scores(wanted: npt.NDArray[np.float64], heard: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

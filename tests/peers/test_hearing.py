@@ -66,6 +66,29 @@ def test_a_prompt_that_a_key_cut_off_is_found_by_its_head() -> None:
     assert [place.at for place in find(welcome, heard, head=0.5)] == pytest.approx([0.4, 3.4], abs=2 / RATE)
 
 
+@pytest.mark.parametrize("frames", [1, -1])
+def test_a_prompt_with_a_frame_too_many_or_too_few_is_found_by_its_pieces(frames: int) -> None:
+    welcome, frame = speech(0.8, 1), RATE // 50
+    whole = []
+    for at in range(frame, len(welcome) - frame, frame):
+        rest = welcome[at:] if frames > 0 else welcome[at + frame :]
+        heard = np.concatenate([silence(0.5), welcome[:at], silence(0.02 * max(frames, 0)), rest, silence(1)])
+        [place] = find(welcome, heard, 0.7, slip=0.06)
+        assert place.at == pytest.approx(0.5, abs=0.021)
+        assert place.score > 0.8
+        whole.append(find(welcome, heard, 0.7))
+        assert find(speech(0.8, 2), heard, 0.3, slip=0.06) == []
+    assert [] in whole  # which is why it is looked for in pieces
+
+
+def test_a_prompt_that_lacks_more_is_not_found_by_its_pieces() -> None:
+    one, other = np.split(speech(0.8, 1), 2)
+    welcome = np.concatenate([one, other])
+    half = np.concatenate([silence(0.5), one, silence(1)])
+    late = np.concatenate([silence(0.5), one, silence(0.1), other])
+    assert find(welcome, half, 0.7, slip=0.06) == find(welcome, late, 0.7, slip=0.06) == []
+
+
 def test_a_silent_prompt_cannot_be_looked_for() -> None:
     with pytest.raises(ValueError, match="silent"):
         find(silence(1), speech(3.0, 1))
