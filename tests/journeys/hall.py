@@ -198,11 +198,16 @@ async def with_agent(hall: Office) -> Talk:
     return Talk(row["id"], live.id, live.heard, leg.heard, leg._port)
 
 
+async def calling(scene: Scene, number: str) -> str:
+    """A new number of ours behind which somebody is called."""
+    did, nodes = scene.new_did(), {"call": {"action": "transfer", "to": number}}
+    await scene.trunx.publish(f"hall-{next(_trees)}", did, nodes)
+    return did
+
+
 async def with_person(hall: Office) -> Talk:
     scene, number, caller = hall.scene, hall.callee("65"), hall.scene.new_caller()
-    did, name = scene.new_did(), f"hall-{next(_trees)}"
-    nodes: dict[str, Any] = {"call": {"action": "transfer", "to": number}}
-    await scene.trunx.publish(name, did, nodes)
+    did = await calling(scene, number)
     with scene.world.ami.watch("UserEvent", UserEvent="Reached", Number=number) as reached:
         live = scene.world.dial(did, caller)
         there = await reached.next()

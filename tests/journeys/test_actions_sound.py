@@ -20,6 +20,7 @@ from tests.journeys.hall import (
     Internet,
     Talk,
     act,
+    calling,
     check_keys,
     core,
     ended,
@@ -249,6 +250,28 @@ async def test_each_kind_of_call(
         "POST", f"/v1/voice/accounts/{scene.trunx.account}/calls/{talk.call}/play", file
     )
     assert (status, answer["code"], answer["call_status"]) == (409, "call-not-in-progress", "completed")
+
+
+async def test_a_file_while_a_person_is_called(hall: Office, internet: Internet) -> None:
+    """1. A caller who hears it ring at somebody's hears the file, too, and it goes on ringing. 2. Nobody is
+    there yet who could hear it on the other side.
+    """
+    scene, number, caller = hall.scene, hall.callee("19"), hall.scene.new_caller()
+    internet.files["/bye.wav"] = scene.shelf.wav("vm-goodbye")
+    with scene.world.ami.watch("Newchannel", Exten=number) as rings:
+        live = scene.world.dial(await calling(scene, number), caller)
+        telephone = (await rings.next())["Uniqueid"]
+    call = (await scene.trunx.row(caller, ended=False))["id"]
+    file = {"url": f"{internet.url}/bye.wav", "loop": 4}  # it rings for 2 s, and not for 4
+    for count, leg in enumerate(("caller", "callee"), 1):
+        await act(scene, call, "play", file | {"leg": leg})
+        played, *refused = await ended(scene, call, count)
+    assert (played["status"], played["result"]) == ("completed", {"played": 4, "stoppedBy": None})
+    assert [(one["status"], one["problem"]) for one in refused] == [("failed", "nobody-connected")]
+    await hears(live.heard, core(scene, "vm-goodbye"))
+    with scene.world.ami.watch("Hangup", Uniqueid=telephone) as over:
+        await live.hangup()
+        assert (await over.next())["ChannelStateDesc"] == "Ring"
 
 
 @pytest.mark.parametrize(

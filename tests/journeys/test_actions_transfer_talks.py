@@ -191,3 +191,39 @@ async def test_our_process_dies(asterisks: Asterisks, tmp_path: Path) -> None:
         assert (await ended(scene, name))["endReason"] == "hangup-callee"
         await inside.call.wait_ended()
         await scene.no_channels()
+
+
+async def test_asterisk_dies(exchange: Scene) -> None:
+    """Killed and started again while a person's telephone rings for one caller, and another one talks to whom
+    she was transferred to. 1. All their calls are over, and say so. 2. The next caller is transferred.
+    """
+    scene, number = exchange, person("19")
+    with (
+        scene.world.ami.watch("Newchannel", Exten=number) as rings,
+        scene.world.ami.watch("UserEvent", UserEvent="Reached") as watch,
+    ):
+        waits, talks = await in_menu(scene), await in_menu(scene)
+        ringing = await transfer(scene, waits.id, number)
+        await rings.next()
+        talking = await transfer(scene, talks.id, person("65"))
+        reached = await watch.next()
+        await action(scene, talks.id, talking, "completed")
+        await scene.pbx.kill()
+        await scene.pbx.start()
+        failed = await action(scene, waits.id, ringing, "failed", within=40)
+        assert failed["problem"] == "call-ended"
+        rows = [await ended(scene, call, within=40) for call in (waits.id, ringing, talks.id, talking)]
+        assert [row["status"] for row in rows] == ["completed", "failed", "completed", "completed"]
+        reasons = [row["endReason"] for row in rows]
+        assert reasons[1] in {"canceled", "lost"}  # whichever is noticed first
+        assert reasons[::2] + reasons[3:] == ["lost", "transferred", "lost"]
+        await leaves(scene, reached)
+        for inside in (waits, talks):
+            await inside.call.hangup()
+        inside = await in_menu(scene)
+        again = await transfer(scene, inside.id, person("65"))
+        await watch.next()
+        await action(scene, inside.id, again, "completed")
+        await inside.call.hears(words(scene, "hello-world"), within=4)
+        await inside.call.hangup()
+    assert (await ended(scene, again))["endReason"] == "hangup-caller"
