@@ -107,7 +107,7 @@ async def test_what_has_had_its_time_goes(scene: Scene) -> None:
         await keeper.sweep()
         for one in (old, failed):
             await scene.until(one, None, 5)
-    assert left(scene.own) == [young.name]
+        await until(lambda: left(scene.own) == [young.name])
     kept = await scene.recordings.get(scene.account, young.id)
     assert kept.stopped_at is not None
     assert kept.expires_at is not None
@@ -132,9 +132,9 @@ async def test_the_dialplan_s_recording_of_a_whole_call_is_found(scene: Scene) -
         await sooner_or_later(is_found)
         (recording,) = await scene.recordings.of_call(scene.account, ended.id)
         await scene.until(recording, RecordingState.READY)
+        await until(lambda: left(scene.monitor) == [f"trunx/calls/{going.id}.wav"])
     assert (recording.format, recording.channels, recording.started_at) == ("mp3", "mono", ended.answered_at)
     assert not await scene.recordings.of_call(scene.account, going.id)
-    assert left(scene.monitor) == [f"trunx/calls/{going.id}.wav"]
 
 
 async def test_what_is_recorded_now_and_what_is_nobody_s_is_left_alone(scene: Scene) -> None:

@@ -45,7 +45,7 @@ async def test_killed_while_it_is_worked_on(scene: Scene) -> None:
     assert await scene.state(recording) is RecordingState.FETCHING
     async with scene.keeper():
         await scene.until(recording, RecordingState.READY)
-    assert left(scene.own) == [recording.name]
+        await until(lambda: left(scene.own) == [recording.name])
     assert await scene.told() == ["recording.ready"]
 
 
