@@ -71,7 +71,7 @@ async def test_a_wideband_caller_hears_the_wide_file(scene: Scene) -> None:
         f"{share_above(heard):.4f} of the energy (asset: {share_above(asset):.4f}), "
         f"thirds of an octave off by {np.abs(difference).max():.2f} dB at most"
     )
-    assert sum(score > 0.98 for score in scores) >= len(scores) - 1  # a busy machine may lose a frame
+    assert sorted(scores)[1] > 0.99  # on a busy machine a frame may be lost in one of them
     assert share_above(heard) == pytest.approx(share_above(asset), rel=0.25)
     assert np.abs(difference).max() < NEAR
     assert recall > 0.75
@@ -109,12 +109,12 @@ async def telephone(scene: Scene, did: str, caller: str, record: Path) -> None:
 
 
 def by_seconds(asset: Audio, received: Audio, begin: int) -> list[float]:
-    """How alike each whole second of the asset is to what was received there, 60 ms sooner or later."""
+    """How alike each second or so of the asset is to what was received there, 60 ms sooner or later."""
     around, scores = round(0.06 * WIDE), []
-    for along in range(0, len(asset) - WIDE, WIDE):
-        there = received[max(0, begin + along - around) : begin + along + WIDE + around]
-        places = find(asset[along : along + WIDE], there, 0.1)
-        scores.append(max((place.score for place in places), default=0.0))
+    for part in np.array_split(asset, len(asset) // WIDE):
+        there = received[max(0, begin - around) : begin + len(part) + around]
+        scores.append(max((place.score for place in find(part, there, 0.1)), default=0.0))
+        begin += len(part)
     return scores
 
 

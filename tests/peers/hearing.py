@@ -80,7 +80,7 @@ def find(
         slip: match it in pieces of 0.2 s, each of which may come so many seconds too soon or too late. A gap
             of one frame in the middle, which an ear hardly notices, leaves two halves of which either alone
             fits: a whole prompt is then half as alike (0.5), its pieces still are (0.85 and more; another
-            sentence's, 0.65 at most).
+            sentence's, 0.65 at most, unless it says the same word).
     """
     sounding = np.flatnonzero(np.abs(prompt) > QUIET)
     if not sounding.size:
@@ -96,7 +96,7 @@ def find(
     while True:
         best = int(np.argmax(scores))
         score = float(scores[best])
-        if score < at_least:
+        if score <= 0 or score < at_least:
             return sorted(places)
         places.append(Found((best - first) / RATE, score))
         # The same prompt cannot begin again while it is heard; steady tones are alike at many shifts.
